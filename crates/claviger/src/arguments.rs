@@ -1,0 +1,80 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// A self-hosted AWS KMS.
+#[derive(Parser)]
+#[command(name = "claviger", version, about)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// A faithful KMS on localhost, without configuration
+    Dev(DevArguments),
+    /// The server for production
+    Server {
+        /// The configuration file
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Make the root key, the first account and its root access key
+    Init {
+        /// The configuration file
+        #[arg(long)]
+        config: PathBuf,
+    },
+    /// Look at the audit log
+    Audit {
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct DevArguments {
+    /// Where to listen
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    pub(crate) listen: SocketAddr,
+    /// Keep everything in this directory; without it, in memory
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// The account of access keys that name none
+    #[arg(long, default_value = "000000000000")]
+    pub(crate) account: String,
+    /// Verify signatures against real root credentials
+    #[arg(long)]
+    pub(crate) enforce: bool,
+    /// With --enforce: ACCOUNT=ACCESS_KEY_ID:SECRET; repeatable, for throw-away credentials
+    #[arg(long = "root", value_name = "ACCOUNT=ACCESS_KEY_ID:SECRET", requires = "enforce")]
+    pub(crate) roots: Vec<String>,
+    /// A JSON file of keys with fixed ids and material
+    #[arg(long)]
+    pub(crate) seed: Option<PathBuf>,
+    /// An origin whose web pages may call; repeatable
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) allow_origin: Vec<String>,
+    /// Listen beyond loopback: whoever reaches the port has every key
+    #[arg(long)]
+    pub(crate) danger_listen_anywhere: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Check that the log is whole: exits 0, or 1 and names the first fault
+    Verify {
+        /// The log's directory: `audit` under the data directory
+        directory: PathBuf,
+        /// The node's public key in base64, kept where the log's writer cannot reach
+        #[arg(long)]
+        key: Option<PathBuf>,
+        /// The hash of an entry known from elsewhere, which the log must hold
+        #[arg(long)]
+        head: Option<String>,
+    },
+}

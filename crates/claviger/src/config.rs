@@ -1,0 +1,304 @@
+//! The configuration file: decided once, every fault reported at once with its line.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use claviger_policy::AccountId;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+/// Where the unseal secret comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Unseal {
+    /// A file outside the data directory.
+    File(PathBuf),
+    /// The first line of standard input.
+    Passphrase,
+}
+
+/// How the AWS face is reached.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// TLS with this certificate chain and key.
+    Tls { certificate: PathBuf, key: PathBuf },
+    /// Plain HTTP; the configuration named the risk.
+    DangerPlaintext,
+}
+
+/// The configuration of `claviger server`, checked.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) observe_listen: Option<SocketAddr>,
+    pub(crate) data: PathBuf,
+    pub(crate) account: AccountId,
+    pub(crate) transport: Transport,
+    pub(crate) unseal: Unseal,
+    pub(crate) every_record: bool,
+    /// The SHA-256 of the file, for the first audit record after a start.
+    pub(crate) digest: String,
+}
+
+/// Reads and checks the file.
+///
+/// # Errors
+/// Every fault, one a line, as `FILE:LINE: what`.
+pub(crate) fn read(file: &Path) -> Result<Config, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    let base = file.parent().unwrap_or_else(|| Path::new(""));
+    parse(&text, base).map_err(|faults| {
+        let lines: Vec<String> =
+            faults.iter().map(|(line, what)| format!("{}:{line}: {what}", file.display())).collect();
+        format!("the configuration is not right:\n{}", lines.join("\n"))
+    })
+}
+
+type Faults = Vec<(usize, String)>;
+
+struct Reading<'t> {
+    text: &'t str,
+    base: &'t Path,
+    faults: Faults,
+}
+
+impl Reading<'_> {
+    fn fault(&mut self, at: usize, what: impl Into<String>) {
+        let line = self.text.get(..at).unwrap_or_default().bytes().filter(|byte| *byte == b'\n').count() + 1;
+        self.faults.push((line, what.into()));
+    }
+
+    fn known(&mut self, table: &DeTable<'_>, within: &str, names: &[&str]) {
+        for key in table.keys() {
+            let name: &str = key.get_ref();
+            if !names.contains(&name) {
+                let at = key.span().start;
+                self.fault(at, format!("{within}{name} is not a setting; there are {}", names.join(", ")));
+            }
+        }
+    }
+
+    fn text_of<'v>(&mut self, table: &'v DeTable<'_>, name: &str) -> Option<(&'v str, usize)> {
+        let value = table.get(name)?;
+        let at = value.span().start;
+        match value.get_ref() {
+            DeValue::String(text) => Some((text, at)),
+            _ => {
+                self.fault(at, format!("{name} must be a text"));
+                None
+            }
+        }
+    }
+
+    fn path_of(&mut self, table: &DeTable<'_>, name: &str) -> Option<(PathBuf, usize)> {
+        let (text, at) = self.text_of(table, name)?;
+        Some((self.base.join(text), at))
+    }
+
+    fn address_of(&mut self, table: &DeTable<'_>, name: &str) -> Option<SocketAddr> {
+        let (text, at) = self.text_of(table, name)?;
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.fault(at, format!("{name} must be an address and a port, such as 127.0.0.1:8443"));
+        }
+        parsed
+    }
+
+    fn bool_of(&mut self, table: &DeTable<'_>, name: &str) -> bool {
+        let Some(value) = table.get(name) else { return false };
+        if let DeValue::Boolean(value) = value.get_ref() {
+            return *value;
+        }
+        self.fault(value.span().start, format!("{name} must be true or false"));
+        false
+    }
+
+    fn table_of<'v, 'd>(&mut self, table: &'v DeTable<'d>, name: &str) -> Option<(&'v DeTable<'d>, usize)> {
+        let value = table.get(name)?;
+        let at = value.span().start;
+        match value.get_ref() {
+            DeValue::Table(inner) => Some((inner, at)),
+            _ => {
+                self.fault(at, format!("{name} must be a table"));
+                None
+            }
+        }
+    }
+}
+
+fn parse(text: &str, base: &Path) -> Result<Config, Faults> {
+    let mut reading = Reading { text, base, faults: Vec::new() };
+    let table = match DeTable::parse(text) {
+        Ok(table) => table,
+        Err(error) => {
+            reading.fault(error.span().map_or(0, |span| span.start), error.message());
+            return Err(reading.faults);
+        }
+    };
+    let table: &DeTable<'_> = Spanned::get_ref(&table);
+    let names = ["listen", "observe_listen", "data", "account", "tls", "unseal", "audit", "danger_plaintext_http"];
+    reading.known(table, "", &names);
+    let listen = reading.address_of(table, "listen");
+    let observe_listen = reading.address_of(table, "observe_listen");
+    let data = reading.path_of(table, "data").map(|(path, _)| path);
+    for (name, missing) in [("listen", listen.is_none()), ("data", data.is_none())] {
+        if missing && !table.contains_key(name) {
+            reading.fault(0, format!("{name} is missing"));
+        }
+    }
+    let account = account(&mut reading, table);
+    let transport = transport(&mut reading, table);
+    let unseal = unseal(&mut reading, table, data.as_deref());
+    let every_record = audit(&mut reading, table);
+    let digest = claviger_crypto::sha256(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    match (listen, data, account, transport, unseal) {
+        (Some(listen), Some(data), Some(account), Some(transport), Some(unseal)) if reading.faults.is_empty() => {
+            Ok(Config { listen, observe_listen, data, account, transport, unseal, every_record, digest })
+        }
+        _ => {
+            reading.faults.sort();
+            Err(reading.faults)
+        }
+    }
+}
+
+fn account(reading: &mut Reading<'_>, table: &DeTable<'_>) -> Option<AccountId> {
+    let Some((text, at)) = reading.text_of(table, "account") else {
+        if !table.contains_key("account") {
+            reading.fault(0, "account is missing: the 12 digits of the first account");
+        }
+        return None;
+    };
+    let parsed = AccountId::parse(text);
+    if parsed.is_none() {
+        reading.fault(at, "account must be 12 digits");
+    }
+    parsed
+}
+
+fn transport(reading: &mut Reading<'_>, table: &DeTable<'_>) -> Option<Transport> {
+    let plaintext = reading.bool_of(table, "danger_plaintext_http");
+    let Some((tls, at)) = reading.table_of(table, "tls") else {
+        if plaintext {
+            return Some(Transport::DangerPlaintext);
+        }
+        reading.fault(0, "[tls] is missing; danger_plaintext_http = true serves without it");
+        return None;
+    };
+    reading.known(tls, "tls.", &["certificate", "key"]);
+    let certificate = reading.path_of(tls, "certificate");
+    let key = reading.path_of(tls, "key");
+    match (certificate, key) {
+        (Some((certificate, _)), Some((key, _))) if !plaintext => Some(Transport::Tls { certificate, key }),
+        (Some(_), Some(_)) => {
+            reading.fault(at, "[tls] and danger_plaintext_http exclude each other");
+            None
+        }
+        _ => {
+            reading.fault(at, "[tls] needs certificate and key");
+            None
+        }
+    }
+}
+
+fn unseal(reading: &mut Reading<'_>, table: &DeTable<'_>, data: Option<&Path>) -> Option<Unseal> {
+    let Some((unseal, at)) = reading.table_of(table, "unseal") else {
+        reading.fault(0, "[unseal] is missing: file = \"...\" or passphrase = \"stdin\"");
+        return None;
+    };
+    reading.known(unseal, "unseal.", &["file", "passphrase"]);
+    match (reading.path_of(unseal, "file"), reading.text_of(unseal, "passphrase")) {
+        (Some((file, at)), None) => {
+            if data.is_some_and(|data| is_within(&file, data)) {
+                reading.fault(at, "unseal.file is inside the data directory: a thief of one would have both");
+                return None;
+            }
+            Some(Unseal::File(file))
+        }
+        (None, Some(("stdin", _))) => Some(Unseal::Passphrase),
+        (None, Some((_, at))) => {
+            reading.fault(at, "unseal.passphrase must be \"stdin\": it is read from there, never from a file");
+            None
+        }
+        _ => {
+            reading.fault(at, "[unseal] needs either file or passphrase");
+            None
+        }
+    }
+}
+
+/// Whether a path lies in a directory, links followed as far as the paths exist.
+fn is_within(file: &Path, directory: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+    let holder = file.parent().map(real);
+    let file = real(file);
+    let Ok(directory) = real(directory) else { return true };
+    let inside = |path: Option<std::io::Result<PathBuf>>| {
+        path.and_then(Result::ok).is_none_or(|path| path.starts_with(&directory))
+    };
+    inside(Some(file)) || inside(holder)
+}
+
+fn audit(reading: &mut Reading<'_>, table: &DeTable<'_>) -> bool {
+    let Some((audit, _)) = reading.table_of(table, "audit") else { return false };
+    reading.known(audit, "audit.", &["sync"]);
+    match reading.text_of(audit, "sync") {
+        Some(("every-record", _)) => true,
+        Some(("interval", _)) | None => false,
+        Some((_, at)) => {
+            reading.fault(at, "audit.sync must be \"interval\" or \"every-record\"");
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    const SOUND: &str = r#"
+listen = "127.0.0.1:8443"
+data = "/var/lib/claviger"
+account = "111122223333"
+[tls]
+certificate = "tls.crt"
+key = "tls.key"
+[unseal]
+file = "/etc/claviger/unseal.key"
+"#;
+
+    #[test]
+    fn a_sound_file_is_taken() {
+        let config = parse(SOUND, Path::new("/etc/claviger")).unwrap();
+        assert_eq!(config.account.as_str(), "111122223333");
+        let (certificate, key) = ("/etc/claviger/tls.crt".into(), "/etc/claviger/tls.key".into());
+        assert_eq!(config.transport, Transport::Tls { certificate, key });
+        assert_eq!(config.unseal, Unseal::File("/etc/claviger/unseal.key".into()));
+        assert!(!config.every_record);
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once_with_its_line() {
+        let text = "listen = \"nowhere\"\ndata = 3\nacount = \"1\"\n[unseal]\npassphrase = \"hunter2\"\n";
+        let faults = parse(text, Path::new("")).unwrap_err();
+        let lines: Vec<usize> = faults.iter().map(|(line, _)| *line).collect();
+        assert_eq!(lines, [1, 1, 1, 2, 3, 5], "{faults:?}");
+        assert!(!format!("{faults:?}").contains("hunter2"), "a secret in the wrong place must not be repeated");
+    }
+
+    #[test]
+    fn a_secret_inside_the_data_directory_is_refused() {
+        let text = SOUND.replace("/etc/claviger/unseal.key", "/var/lib/claviger/../claviger/unseal.key");
+        let faults = parse(&text.replace("/../claviger", ""), Path::new("")).unwrap_err();
+        assert!(faults.iter().any(|(_, what)| what.contains("inside the data directory")), "{faults:?}");
+    }
+
+    #[test]
+    fn plaintext_must_be_named() {
+        let text = SOUND.replace("[tls]\ncertificate = \"tls.crt\"\nkey = \"tls.key\"\n", "");
+        assert!(parse(&text, Path::new("")).is_err());
+        let named = format!("danger_plaintext_http = true\n{text}");
+        assert_eq!(parse(&named, Path::new("")).unwrap().transport, Transport::DangerPlaintext);
+    }
+}

@@ -1,0 +1,77 @@
+//! What only a user of `claviger dev` can do: move the clock, start anew, ask for errors.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use claviger_engine::{BoxFuture, Clock, InjectedError, InjectedFault};
+use claviger_server::{DevClock, DevControls, DevError, DevFault, SystemClock};
+
+use crate::dev::Recipe;
+use crate::world::Face;
+
+/// See the module.
+pub(crate) struct Controls {
+    pub(crate) face: Arc<Face>,
+    pub(crate) clock: Arc<SystemClock>,
+    pub(crate) recipe: Arc<Recipe>,
+}
+
+/// Where the clock's offset is kept under the data directory.
+pub(crate) fn offset_file(data: &std::path::Path) -> PathBuf {
+    data.join("dev-clock-offset")
+}
+
+impl DevControls for Controls {
+    fn advance(&self, millis: i64) -> BoxFuture<'_, Result<DevClock, DevError>> {
+        Box::pin(async move {
+            let offset_millis = self.clock.advance(millis);
+            if let Some(data) = &self.recipe.data {
+                let written = std::fs::write(offset_file(data), offset_millis.to_string());
+                written.map_err(|error| DevError::Failed(format!("the offset could not be kept: {error}")))?;
+            }
+            self.face.world().run_due().await;
+            Ok(DevClock { now: self.clock.now(), offset_millis })
+        })
+    }
+
+    fn reset(&self) -> BoxFuture<'_, Result<(), DevError>> {
+        Box::pin(async move {
+            if self.recipe.data.is_some() {
+                return Err(DevError::Refused(
+                    "reset works without --data; with it, stop the server and remove the directory".to_owned(),
+                ));
+            }
+            self.clock.set_offset_millis(0);
+            let world = self.recipe.world(Arc::clone(&self.clock)).await.map_err(DevError::Failed)?;
+            self.face.replace(world);
+            Ok(())
+        })
+    }
+
+    fn faults(&self, faults: Vec<DevFault>) -> BoxFuture<'_, Result<(), DevError>> {
+        Box::pin(async move {
+            let rules: Result<Vec<_>, _> = faults.into_iter().map(rule).collect();
+            self.face.world().engine.injected().set(rules?);
+            Ok(())
+        })
+    }
+}
+
+fn rule(fault: DevFault) -> Result<InjectedFault, DevError> {
+    let error = fault.error.as_deref().map(|name| {
+        InjectedError::parse(name).ok_or_else(|| DevError::Refused(format!("the error {name} cannot be injected")))
+    });
+    let probability = fault.probability.unwrap_or(1.0);
+    if !(probability > 0.0 && probability <= 1.0) {
+        return Err(DevError::Refused("probability must be above 0 and at most 1".to_owned()));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the range was checked above")]
+    let odds = (probability * f64::from(u32::MAX)) as u32;
+    Ok(InjectedFault {
+        operation: fault.operation,
+        error: error.transpose()?,
+        delay_milliseconds: fault.delay_milliseconds.unwrap_or_default(),
+        count: fault.count,
+        odds,
+    })
+}

@@ -1,0 +1,182 @@
+//! `claviger dev`: a faithful KMS on localhost.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use claviger_audit::{Log, Settings};
+use claviger_crypto::{Random, SystemRandom, UnsealSecret};
+use claviger_engine::{Authentication, Clock, Deployment, Engine, Parts, Value};
+use claviger_iam::{Iam, RootCredential};
+use claviger_policy::AccountId;
+use claviger_secret::SecretBytes;
+use claviger_server::{Dev, Gateway, HostRule, Limits, Metrics, Observer, Server, SystemClock};
+use claviger_store::{Embedded, Memory, Store};
+
+use crate::arguments::DevArguments;
+use crate::controls::{Controls, offset_file};
+use crate::world::{Face, SystemChance, World};
+use crate::{Failure, say, seed, serve, unseal};
+
+/// The name of the one node of a single process.
+pub(crate) const NODE: &str = "node-1";
+/// Audit lines kept in memory without a directory.
+const AUDIT_LINES: usize = 10_000;
+
+/// What a dev world is made from, so that it can be made again.
+pub(crate) struct Recipe {
+    pub(crate) data: Option<PathBuf>,
+    account: AccountId,
+    enforce: bool,
+    roots: Vec<(AccountId, String, SecretBytes)>,
+    seed: Option<PathBuf>,
+}
+
+impl Recipe {
+    fn new(arguments: &DevArguments) -> Result<Self, Failure> {
+        let account =
+            |text: &str| AccountId::parse(text).ok_or_else(|| format!("{text} is not an account of 12 digits"));
+        let mut roots = Vec::new();
+        for root in &arguments.roots {
+            let parts = root.split_once('=').and_then(|(id, rest)| Some((id, rest.split_once(':')?)));
+            let (id, (key, secret)) = parts.ok_or("--root takes ACCOUNT=ACCESS_KEY_ID:SECRET")?;
+            if key.len() < 16 || key.len() > 128 || !key.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                return Err("--root: an access key id has 16 to 128 letters and digits".to_owned());
+            }
+            roots.push((account(id)?, key.to_owned(), SecretBytes::from_slice(secret.as_bytes())));
+        }
+        Ok(Self {
+            data: arguments.data.clone(),
+            account: account(&arguments.account)?,
+            enforce: arguments.enforce,
+            roots,
+            seed: arguments.seed.clone(),
+        })
+    }
+
+    /// Opens the store and everything above it.
+    pub(crate) async fn world(&self, clock: Arc<SystemClock>) -> Result<World, Failure> {
+        let (store, deployment): (Arc<dyn Store>, Deployment) = match &self.data {
+            None => {
+                let store = Memory::new();
+                let secret = SystemRandom.secret(32).map_err(|error| error.to_string())?;
+                let secret = UnsealSecret::file(secret).map_err(|error| error.to_string())?;
+                let deployment = Deployment::initialise(&store, &secret).await.map_err(|error| error.to_string())?;
+                (Arc::new(store), deployment)
+            }
+            Some(data) => self.durable(data).await?,
+        };
+        let audit = match &self.data {
+            None => Log::in_memory(AUDIT_LINES),
+            Some(data) => Log::open(&data.join("audit"), deployment.audit_key, NODE, Settings::default())
+                .map_err(|error| error.to_string())?,
+        };
+        let authentication = if self.enforce {
+            Authentication::Verify(Arc::new(Iam))
+        } else {
+            Authentication::DangerAnyCredential { default_account: self.account }
+        };
+        let now = clock.now();
+        let parts = Parts {
+            store,
+            keys: deployment.keys,
+            audit,
+            clock,
+            chance: Arc::new(SystemChance),
+            authentication,
+            principals_must_exist: self.enforce,
+            node: NODE.to_owned(),
+        };
+        let world = World::new(Engine::open(parts).await.map_err(|fault| fault.to_string())?);
+        let facts = Value::object([("mode", Value::public_text("dev"))]).with("enforce", self.enforce);
+        world.engine.note_start(facts).map_err(|fault| fault.to_string())?;
+        if self.enforce {
+            self.make_accounts(&world).await?;
+        }
+        if let Some(file) = &self.seed {
+            seed::apply(&world, file, self.account.as_str(), now).await?;
+        }
+        Ok(world)
+    }
+
+    async fn durable(&self, data: &std::path::Path) -> Result<(Arc<dyn Store>, Deployment), Failure> {
+        let failed = |what: &str| format!("{}: {what}", data.display());
+        let store = Embedded::open(data).map_err(|error| failed(&error.to_string()))?;
+        let file = data.join("dev-unseal.key");
+        let exists = Deployment::exists(&store).await.map_err(|error| failed(&error.to_string()))?;
+        if !exists && !file.exists() {
+            unseal::make_file(&file)?;
+        }
+        let secret = unseal::from_file(&file)?;
+        let deployment = if exists {
+            Deployment::unseal(&store, &secret).await
+        } else {
+            Deployment::initialise(&store, &secret).await
+        };
+        Ok((Arc::new(store), deployment.map_err(|error| failed(&error.to_string()))?))
+    }
+
+    async fn make_accounts(&self, world: &World) -> Result<(), Failure> {
+        for (account, key, secret) in &self.roots {
+            let given = RootCredential {
+                access_key_id: key.clone(),
+                secret_access_key: SecretBytes::from_slice(secret.expose()),
+            };
+            let made = claviger_iam::create_account(&world.engine, *account, Some(given)).await;
+            made.map_err(|error| format!("--root {}: {error:?}", account.as_str()))?;
+        }
+        let known = claviger_iam::accounts(&world.engine).await.map_err(|fault| fault.to_string())?;
+        if known.is_empty() {
+            let made = claviger_iam::create_account(&world.engine, self.account, None).await;
+            let made = made.map_err(|error| format!("{error:?}"))?;
+            say(&format!("account {}: AWS_ACCESS_KEY_ID={}", self.account.as_str(), made.access_key_id));
+            let secret = String::from_utf8_lossy(made.secret_access_key.expose());
+            say(&format!("account {}: AWS_SECRET_ACCESS_KEY={secret}", self.account.as_str()));
+        }
+        let accounts = claviger_iam::accounts(&world.engine).await.map_err(|fault| fault.to_string())?;
+        world.engine.set_accounts(accounts);
+        Ok(())
+    }
+}
+
+/// Runs until it is told to stop.
+pub(crate) async fn run(arguments: DevArguments) -> Result<(), Failure> {
+    serve::log(false);
+    if !arguments.listen.ip().is_loopback() && !arguments.danger_listen_anywhere {
+        return Err(format!(
+            "{} is not a loopback address: whoever reaches it has every key; --danger-listen-anywhere allows it",
+            arguments.listen
+        ));
+    }
+    let recipe = Arc::new(Recipe::new(&arguments)?);
+    // The port first: if it is taken, nothing was opened or made.
+    let bound = claviger_server::bind(arguments.listen).await.map_err(|error| error.to_string())?;
+    let offset = recipe.data.as_ref().and_then(|data| std::fs::read_to_string(offset_file(data)).ok());
+    let offset = offset.and_then(|text| text.trim().parse().ok()).unwrap_or_default();
+    let clock = Arc::new(SystemClock::with_offset(offset));
+    let face = Arc::new(Face::new(recipe.world(Arc::clone(&clock)).await?));
+    let timers = serve::timers(&face);
+    let metrics = Arc::new(Metrics::new(|_| ()));
+    let observer = Observer::new(Arc::clone(&metrics), Arc::new(|| true));
+    let controls = Arc::new(Controls { face: Arc::clone(&face), clock, recipe });
+    let host = if arguments.danger_listen_anywhere { HostRule::DangerAny } else { HostRule::Loopback };
+    let dev = Dev::new(host, arguments.allow_origin, controls, observer);
+    let gateway = Gateway::new(Arc::clone(&face) as _, Arc::new(SystemChance), Arc::clone(&metrics)).with_dev(dev);
+    let server = Server::new(Limits::default(), metrics);
+    let address = bound.address();
+    server.listen(bound, None, Arc::new(gateway));
+    greet(address, arguments.enforce);
+    serve::until_stopped(server, &face, timers).await
+}
+
+fn greet(address: std::net::SocketAddr, enforce: bool) {
+    say(&format!("listening on http://{address}"));
+    say("");
+    say("Point the AWS CLI, boto3 and every AWS SDK at it:");
+    say(&format!("  export AWS_ENDPOINT_URL=http://{address} AWS_REGION=us-east-1"));
+    if enforce {
+        say("  export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...   # the root credentials");
+    } else {
+        say("  export AWS_ACCESS_KEY_ID=dev AWS_SECRET_ACCESS_KEY=dev   # any will do");
+    }
+    say("  aws kms create-key");
+}

@@ -1,0 +1,59 @@
+//! The binary: arguments, configuration, wiring, subcommands.
+
+mod arguments;
+mod audit;
+mod config;
+mod controls;
+mod dev;
+mod harden;
+mod init;
+mod seed;
+mod serve;
+mod service;
+mod unseal;
+mod world;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use arguments::{Arguments, Command};
+
+/// Why a subcommand ends with a non-zero exit; the text is the one line that the user reads.
+pub(crate) type Failure = String;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if let Command::Audit { command } = &arguments.command {
+        return audit::run(command);
+    }
+    harden::process();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("the runtime cannot be started: {error}")),
+    };
+    let result = runtime.block_on(async {
+        match arguments.command {
+            Command::Dev(dev) => dev::run(dev).await,
+            Command::Server { config } => service::run(&config).await,
+            Command::Init { config } => init::run(&config).await,
+            Command::Audit { .. } => Ok(()),
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => fail(&failure),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the one line that says why the program ends")]
+fn fail(text: &str) -> ExitCode {
+    eprintln!("claviger: {text}");
+    ExitCode::FAILURE
+}
+
+/// Prints a line for the user on standard output.
+#[expect(clippy::print_stdout, reason = "what a subcommand tells its user")]
+pub(crate) fn say(text: &str) {
+    println!("{text}");
+}

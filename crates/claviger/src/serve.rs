@@ -1,0 +1,69 @@
+//! What `dev` and `server` share: logging, the listeners, the timers, the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use claviger_secret::event;
+use claviger_server::{Timer, every};
+
+use crate::Failure;
+use crate::world::Face;
+
+/// How often the audit log goes to disk (DESIGN.md section 9).
+const AUDIT_SYNC: Duration = Duration::from_millis(50);
+/// How often due work is looked for.
+const DUE: Duration = Duration::from_secs(1);
+/// How often every row is read again.
+const SCRUB: Duration = Duration::from_secs(3600);
+
+/// Structured logs on standard error.
+pub(crate) fn log(json: bool) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("CLAVIGER_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn,claviger=info"));
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    // A second call in one process keeps the first logger.
+    let _ = if json { builder.json().try_init() } else { builder.try_init() };
+}
+
+/// The repeating work; it stops when this is dropped.
+pub(crate) struct Timers {
+    _timers: Vec<Timer>,
+}
+
+pub(crate) fn timers(face: &Arc<Face>) -> Timers {
+    let audit = Arc::clone(face);
+    let due = Arc::clone(face);
+    let scrub = Arc::clone(face);
+    let timers = vec![
+        every(AUDIT_SYNC, move || {
+            let world = audit.world();
+            async move { world.sync_audit().await }
+        }),
+        every(DUE, move || {
+            let world = due.world();
+            async move { world.run_due().await }
+        }),
+        every(SCRUB, move || {
+            let world = scrub.world();
+            async move { world.scrub().await }
+        }),
+    ];
+    Timers { _timers: timers }
+}
+
+/// Serves until a signal asks to stop, then ends in good order.
+pub(crate) async fn until_stopped(
+    server: claviger_server::Server,
+    face: &Arc<Face>,
+    timers: Timers,
+) -> Result<(), Failure> {
+    claviger_server::stop_signal().await.map_err(|error| format!("signals cannot be received: {error}"))?;
+    event!(info, "stopping: calls in progress end, no others begin");
+    let drained = server.drain().await;
+    drop(timers);
+    face.world().sync_audit().await;
+    if drained.abandoned_calls > 0 {
+        return Err(format!("{} calls were still in progress", drained.abandoned_calls));
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! Everything that answers calls: the engine and the services, behind the server's `Api`.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use claviger_api::{Operation, Refusal, Request, Response, ServiceError, SignatureClaim, Violations};
+use claviger_engine::{Answer, BoxFuture, CallMeta, Caller, Chance, Engine, Fault, Jobs, OperationRow, Recorded};
+use claviger_iam::Iam;
+use claviger_kms::Kms;
+use claviger_secret::event;
+use claviger_server::{Api, Reply};
+
+/// The library's randomness.
+pub(crate) struct SystemChance;
+
+impl Chance for SystemChance {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), Fault> {
+        use claviger_crypto::{Random, SystemRandom};
+        SystemRandom.fill(buffer).map_err(|_| Fault::Randomness)
+    }
+}
+
+/// One engine with its services.
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    kms: Kms,
+    iam: Iam,
+}
+
+impl World {
+    pub(crate) const fn new(engine: Engine) -> Self {
+        Self { engine, kms: Kms, iam: Iam }
+    }
+
+    /// Does what is due; a fault is logged and the work stays due.
+    pub(crate) async fn run_due(&self) {
+        let jobs: [&dyn Jobs; 1] = [&self.kms];
+        for service in jobs {
+            if let Err(fault) = self.engine.run_due(service).await {
+                event!(error, "due work could not be done", fault = fault);
+            }
+        }
+    }
+
+    /// Brings the audit log to disk.
+    pub(crate) async fn sync_audit(&self) {
+        if let Err(fault) = self.engine.sync_audit().await {
+            event!(error, "the audit log could not be brought to disk", fault = fault);
+        }
+    }
+
+    /// Reads every row again.
+    pub(crate) async fn scrub(&self) {
+        if let Err(fault) = self.engine.scrub().await {
+            event!(error, "the scrub met a fault", fault = fault);
+        }
+    }
+
+    async fn dispatch(&self, caller: &Caller, meta: &CallMeta, request: &Request) -> Result<Reply, Refusal> {
+        fn wrap<T>(answer: Recorded<Answer<T>>, wrap: impl FnOnce(T) -> Response) -> Reply {
+            answer.map(|answer| answer.map(wrap))
+        }
+        let engine = &self.engine;
+        match request {
+            Request::Kms(request) => {
+                let answer = claviger_kms::dispatch(engine, &self.kms, caller, meta, request).await?;
+                Ok(wrap(answer, Response::Kms))
+            }
+            Request::Iam(request) => {
+                let answer = claviger_iam::dispatch_iam(engine, &self.iam, caller, meta, request).await?;
+                Ok(wrap(answer, Response::Iam))
+            }
+            Request::Sts(request) => {
+                let answer = claviger_iam::dispatch_sts(engine, &self.iam, caller, meta, request).await?;
+                Ok(wrap(answer, Response::Sts))
+            }
+        }
+    }
+}
+
+/// The world in force; `claviger dev` can put a new one in its place.
+pub(crate) struct Face(RwLock<Arc<World>>);
+
+impl Face {
+    pub(crate) fn new(world: World) -> Self {
+        Self(RwLock::new(Arc::new(world)))
+    }
+
+    pub(crate) fn world(&self) -> Arc<World> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn replace(&self, world: World) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(world);
+    }
+}
+
+impl Api for Face {
+    fn authenticate<'a>(&'a self, claim: SignatureClaim, meta: &'a CallMeta) -> BoxFuture<'a, Result<Caller, Refusal>> {
+        let world = self.world();
+        Box::pin(async move { world.engine.authenticate(&claim, meta).await })
+    }
+
+    fn call(&self, caller: Caller, meta: CallMeta, request: Request) -> BoxFuture<'_, Result<Reply, Refusal>> {
+        let world = self.world();
+        Box::pin(async move { world.dispatch(&caller, &meta, &request).await })
+    }
+
+    fn invalid(
+        &self,
+        caller: Caller,
+        meta: CallMeta,
+        operation: Operation,
+        violations: Violations,
+    ) -> BoxFuture<'_, Result<Reply, Refusal>> {
+        let world = self.world();
+        let (code, event_source) = match operation {
+            Operation::Kms(_) => ("ValidationException", "kms.amazonaws.com"),
+            Operation::Iam(_) => ("ValidationError", "iam.amazonaws.com"),
+            Operation::Sts(_) => ("ValidationError", "sts.amazonaws.com"),
+        };
+        // IAM leaves the values out (reference/iam-sts.md section 4).
+        let violations = if matches!(operation, Operation::Iam(_)) { violations.without_values() } else { violations };
+        let row = OperationRow { name: operation.name(), event_source, read_only: false };
+        let error = ServiceError::sender(code, 400, violations.message());
+        Box::pin(async move { world.engine.invalid(&caller, &meta, &row, error) })
+    }
+}

@@ -1,0 +1,115 @@
+//! Who calls, from where, and with what: facts fixed before a call is opened.
+
+use std::net::IpAddr;
+
+use claviger_api::Timestamp;
+use claviger_policy::Principal;
+use claviger_secret::LogText;
+
+/// An authenticated caller. Made by [`crate::Engine::authenticate`] and, for background work, by the
+/// engine itself; nowhere else.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub(crate) principal: Principal,
+    pub(crate) account: String,
+    pub(crate) access_key_id: String,
+    pub(crate) region: String,
+}
+
+impl Caller {
+    /// The principal that signed the request.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// The twelve digits of the caller's account.
+    #[must_use]
+    pub fn account(&self) -> &str {
+        &self.account
+    }
+
+    /// The access key id that the request was signed with; empty for background work.
+    #[must_use]
+    pub fn access_key_id(&self) -> &str {
+        &self.access_key_id
+    }
+
+    /// The Region that the request's credential scope names.
+    #[must_use]
+    pub fn region(&self) -> &str {
+        &self.region
+    }
+}
+
+/// The facts of one request that are not the caller's identity.
+#[derive(Clone, Debug)]
+pub struct CallMeta {
+    /// `x-amzn-RequestId`: a UUID in text form.
+    pub request_id: String,
+    /// The peer's address (or the one a trusted proxy forwarded).
+    pub source_address: IpAddr,
+    /// The `User-Agent` header, made safe for logs.
+    pub user_agent: LogText,
+    /// What TLS negotiated, when the request came over TLS.
+    pub tls: Option<TlsFacts>,
+}
+
+impl CallMeta {
+    /// The facts of background work, which has no request.
+    #[must_use]
+    pub fn system() -> Self {
+        Self {
+            request_id: String::new(),
+            source_address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
+            user_agent: LogText::new("claviger"),
+            tls: None,
+        }
+    }
+
+    /// Whether the request came over TLS (`aws:SecureTransport`).
+    #[must_use]
+    pub fn secure(&self) -> bool {
+        self.tls.is_some()
+    }
+}
+
+/// What one TLS handshake settled: CloudTrail's `tlsDetails`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFacts {
+    /// For example `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite's IANA name.
+    pub cipher_suite: LogText,
+    /// The key exchange group, for example `X25519MLKEM768`.
+    pub key_exchange: LogText,
+    /// The `Host` the client asked for.
+    pub host: LogText,
+}
+
+/// What an identity service knows of one access key.
+pub struct Credential {
+    /// The secret access key, from which signing keys are derived.
+    pub secret: claviger_secret::SecretBytes,
+    /// Whose key it is.
+    pub principal: Principal,
+    /// The account it belongs to.
+    pub account: String,
+}
+
+/// The two clocks of DESIGN.md section 8.
+pub trait Clock: Send + Sync {
+    /// The wall clock: signatures and session tokens are judged by it.
+    fn wall(&self) -> Timestamp;
+    /// The movable clock: key lives, `aws:CurrentTime` and audit times follow it.
+    fn now(&self) -> Timestamp;
+}
+
+/// Randomness for identifiers and salts; injected so that a simulation can repeat a run.
+pub trait Chance: Send + Sync {
+    /// Fills the whole buffer.
+    ///
+    /// # Errors
+    /// [`crate::Fault::Randomness`] when the source gives nothing.
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), crate::Fault>;
+}

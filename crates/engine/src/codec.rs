@@ -1,0 +1,213 @@
+//! The bytes of stored records: versioned, length-prefixed, wholly consumed.
+//!
+//! Integers are big-endian; text and bytes carry a 32-bit length; an option is a byte 0 or 1. A record starts
+//! with its kind's name and a version byte, so that a dump can be read without knowing where a row came from.
+
+/// Why bytes are not a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the bytes are not a record of the kind and versions that are known here")]
+pub struct BadRecord;
+
+/// Builds the bytes of one record.
+#[derive(Default)]
+pub struct Writer {
+    bytes: Vec<u8>,
+}
+
+impl Writer {
+    /// Starts a record of this kind and version.
+    #[must_use]
+    pub fn record(kind: &'static str, version: u8) -> Self {
+        let mut writer = Self::default();
+        writer.text(kind);
+        writer.u8(version);
+        writer
+    }
+
+    /// One byte.
+    pub fn u8(&mut self, value: u8) {
+        self.bytes.push(value);
+    }
+
+    /// 32 bits.
+    pub fn u32(&mut self, value: u32) {
+        self.bytes.extend_from_slice(&value.to_be_bytes());
+    }
+
+    /// 64 bits.
+    pub fn u64(&mut self, value: u64) {
+        self.bytes.extend_from_slice(&value.to_be_bytes());
+    }
+
+    /// 64 bits with a sign.
+    pub fn i64(&mut self, value: i64) {
+        self.bytes.extend_from_slice(&value.to_be_bytes());
+    }
+
+    /// A truth value.
+    pub fn bool(&mut self, value: bool) {
+        self.u8(u8::from(value));
+    }
+
+    /// Length-prefixed bytes.
+    pub fn bytes(&mut self, value: &[u8]) {
+        self.u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
+        self.bytes.extend_from_slice(value);
+    }
+
+    /// Length-prefixed UTF-8.
+    pub fn text(&mut self, value: &str) {
+        self.bytes(value.as_bytes());
+    }
+
+    /// An optional value, written by `write` when it is there.
+    pub fn option<T>(&mut self, value: Option<&T>, write: impl FnOnce(&mut Self, &T)) {
+        match value {
+            None => self.u8(0),
+            Some(value) => {
+                self.u8(1);
+                write(self, value);
+            }
+        }
+    }
+
+    /// A list with its length in 32 bits.
+    pub fn list<T>(&mut self, values: impl ExactSizeIterator<Item = T>, mut write: impl FnMut(&mut Self, T)) {
+        self.u32(u32::try_from(values.len()).unwrap_or(u32::MAX));
+        for value in values {
+            write(self, value);
+        }
+    }
+
+    /// The bytes written.
+    #[must_use]
+    pub fn finish(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// Reads the bytes of one record.
+pub struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Reads bytes that carry no record head.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// Opens a record of this kind; gives its version, which is at most `newest`.
+    ///
+    /// # Errors
+    /// [`BadRecord`] for another kind or a newer version.
+    pub fn record(bytes: &'a [u8], kind: &'static str, newest: u8) -> Result<(Self, u8), BadRecord> {
+        let mut reader = Self::new(bytes);
+        if reader.text()? != kind {
+            return Err(BadRecord);
+        }
+        let version = reader.u8()?;
+        if version == 0 || version > newest { Err(BadRecord) } else { Ok((reader, version)) }
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], BadRecord> {
+        let (head, tail) = self.rest.split_at_checked(length).ok_or(BadRecord)?;
+        self.rest = tail;
+        Ok(head)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], BadRecord> {
+        self.take(N)?.try_into().map_err(|_| BadRecord)
+    }
+
+    /// One byte.
+    ///
+    /// # Errors
+    /// [`BadRecord`] when the bytes end early; so for every reader below.
+    pub fn u8(&mut self) -> Result<u8, BadRecord> {
+        Ok(u8::from_be_bytes(self.array()?))
+    }
+
+    /// 32 bits.
+    ///
+    /// # Errors
+    /// As [`Reader::u8`].
+    pub fn u32(&mut self) -> Result<u32, BadRecord> {
+        Ok(u32::from_be_bytes(self.array()?))
+    }
+
+    /// 64 bits.
+    ///
+    /// # Errors
+    /// As [`Reader::u8`].
+    pub fn u64(&mut self) -> Result<u64, BadRecord> {
+        Ok(u64::from_be_bytes(self.array()?))
+    }
+
+    /// 64 bits with a sign.
+    ///
+    /// # Errors
+    /// As [`Reader::u8`].
+    pub fn i64(&mut self) -> Result<i64, BadRecord> {
+        Ok(i64::from_be_bytes(self.array()?))
+    }
+
+    /// A truth value; only 0 and 1 are.
+    ///
+    /// # Errors
+    /// As [`Reader::u8`], and for any other byte.
+    pub fn bool(&mut self) -> Result<bool, BadRecord> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            _ => Err(BadRecord),
+        }
+    }
+
+    /// Length-prefixed bytes.
+    ///
+    /// # Errors
+    /// As [`Reader::u8`].
+    pub fn bytes(&mut self) -> Result<&'a [u8], BadRecord> {
+        let length = self.u32()?;
+        self.take(usize::try_from(length).map_err(|_| BadRecord)?)
+    }
+
+    /// Length-prefixed UTF-8.
+    ///
+    /// # Errors
+    /// As [`Reader::u8`], and for bytes that are not UTF-8.
+    pub fn text(&mut self) -> Result<&'a str, BadRecord> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| BadRecord)
+    }
+
+    /// An optional value.
+    ///
+    /// # Errors
+    /// As [`Reader::bool`], and what `read` gives.
+    pub fn option<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, BadRecord>) -> Result<Option<T>, BadRecord> {
+        if self.bool()? { read(self).map(Some) } else { Ok(None) }
+    }
+
+    /// A list; its items are read one by one, so a false length cannot make it allocate.
+    ///
+    /// # Errors
+    /// As [`Reader::u8`], and what `read` gives.
+    pub fn list<T>(&mut self, mut read: impl FnMut(&mut Self) -> Result<T, BadRecord>) -> Result<Vec<T>, BadRecord> {
+        let length = self.u32()?;
+        let mut items = Vec::new();
+        for _ in 0..length {
+            items.push(read(self)?);
+        }
+        Ok(items)
+    }
+
+    /// Demands that every byte was read.
+    ///
+    /// # Errors
+    /// [`BadRecord`] when bytes are left.
+    pub const fn end(&self) -> Result<(), BadRecord> {
+        if self.rest.is_empty() { Ok(()) } else { Err(BadRecord) }
+    }
+}

@@ -1,0 +1,180 @@
+//! Work that falls due: an index by time in the store, and the runner that asks the services to do it.
+
+use claviger_api::Timestamp;
+use claviger_audit::{Call as Head, Event, EventType, Prepared, Resource, Text, Time, Value};
+use claviger_crypto::DomainKeys;
+use claviger_secret::{LogText, event};
+
+use crate::codec::{BadRecord, Reader, Writer};
+use crate::committer::Committed;
+use crate::engine::Engine;
+use crate::operation::{DueJob, JobOutcome, Jobs, Writes};
+use crate::record::{Record, RowKey};
+use crate::{Call, CallMeta, Caller, Fault};
+
+const KIND: &str = "due";
+/// Jobs taken from the index at a time.
+const PAGE: usize = 50;
+
+/// One planned job.
+struct DueRow {
+    job: String,
+}
+
+impl Record for DueRow {
+    fn encode(&self, _: &DomainKeys) -> Result<Vec<u8>, Fault> {
+        let mut writer = Writer::record(KIND, 1);
+        writer.text(&self.job);
+        Ok(writer.finish())
+    }
+
+    fn decode(bytes: &[u8], _: &DomainKeys) -> Result<Self, BadRecord> {
+        let (mut reader, _) = Reader::record(bytes, KIND, 1)?;
+        let job = reader.text()?.to_owned();
+        reader.end()?;
+        Ok(Self { job })
+    }
+}
+
+/// Planning and cancelling.
+pub struct Due;
+
+fn due_key(service: &str, at: Timestamp, job: &str) -> RowKey {
+    // Times before the epoch cannot be planned; the clamp keeps the order of the text that of the times.
+    RowKey::new(KIND, service, &format!("{:020} {job}", at.millis().max(0)))
+}
+
+impl Due {
+    /// Plans a job, in the same commit as what makes it necessary.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the store does not answer.
+    pub async fn plan(
+        call: &mut Call<'_>,
+        writes: &mut Writes,
+        service: &str,
+        at: Timestamp,
+        job: &str,
+    ) -> Result<(), Fault> {
+        let key = due_key(service, at, job);
+        call.row::<DueRow>(&key).await?;
+        writes.put(call, key, DueRow { job: job.to_owned() })
+    }
+
+    /// Takes a planned job back.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the store does not answer.
+    pub async fn cancel(
+        call: &mut Call<'_>,
+        writes: &mut Writes,
+        service: &str,
+        at: Timestamp,
+        job: &str,
+    ) -> Result<(), Fault> {
+        let key = due_key(service, at, job);
+        if call.row::<DueRow>(&key).await?.is_some() {
+            writes.delete(key);
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// Does everything that is due by the movable clock, and gives the number of jobs done. Any number of runners may
+    /// do this at once: each job is one checked commit.
+    ///
+    /// # Errors
+    /// The first [`Fault`]; the jobs left stay due.
+    pub async fn run_due(&self, jobs: &dyn Jobs) -> Result<u64, Fault> {
+        let (caller, meta) = (Caller::system(""), CallMeta::system());
+        let mut done = 0;
+        loop {
+            let mut call = Call::new(self, &caller, &meta);
+            let prefix = RowKey::new(KIND, jobs.service(), "");
+            let now = call.now();
+            let rows = call.rows::<DueRow>(&prefix, None, PAGE).await?;
+            let due: Vec<DueJob> = rows
+                .into_iter()
+                .filter_map(|(row, found)| {
+                    let due = Timestamp::from_millis(row.rest().split(' ').next()?.parse().ok()?);
+                    let job = found.record.job.clone();
+                    (due <= now).then(|| DueJob { service: jobs.service().to_owned(), due, job, row })
+                })
+                .collect();
+            if due.is_empty() {
+                return Ok(done);
+            }
+            for job in &due {
+                self.run_one(jobs, job).await?;
+                done += 1;
+            }
+        }
+    }
+
+    async fn run_one(&self, jobs: &dyn Jobs, job: &DueJob) -> Result<(), Fault> {
+        let (caller, meta) = (Caller::system(""), CallMeta::system());
+        for _ in 0..crate::COMMIT_RETRIES_MAX {
+            let mut call = Call::new(self, &caller, &meta);
+            // Another runner may have done it; then there is nothing to do, and nothing to record.
+            if call.row::<DueRow>(&job.row).await?.is_none() {
+                return Ok(());
+            }
+            let JobOutcome { mut writes, event, account, region } = jobs.run(&mut call, job).await?;
+            writes.delete(job.row.clone());
+            let seen = std::mem::take(&mut call.seen);
+            let Some((name, audited)) = event else {
+                match self.commit(seen, writes, None).await? {
+                    Committed::Done => return Ok(()),
+                    Committed::Conflict => continue,
+                }
+            };
+            let head = self.service_event(jobs.event_source(), name, &account, &region);
+            let mut record = Event::new(false);
+            record.response_elements = audited.response_elements;
+            record.resources = Some(
+                audited
+                    .resources
+                    .iter()
+                    .map(|(arn, account)| Resource {
+                        account: Text::public(account),
+                        kind: "AWS::KMS::Key".into(),
+                        arn: Text::public(arn),
+                    })
+                    .collect(),
+            );
+            let prepared = Prepared::new(&head, &record).map_err(|_| Fault::Audit)?;
+            let (row, number) = self.outbox_row();
+            match self.commit(seen, writes, Some((&row, &prepared))).await? {
+                Committed::Conflict => {}
+                Committed::Done => {
+                    event!(info, "a due job was done", job = LogText::new(&job.job));
+                    let pending = self.audit().open_call(head);
+                    drop(self.audit().append_committed(pending, prepared, number, ()));
+                    return Ok(());
+                }
+            }
+        }
+        Err(Fault::Contention)
+    }
+
+    fn service_event(&self, source: &'static str, name: &'static str, account: &str, region: &str) -> Head {
+        Head {
+            event_type: EventType::ServiceEvent,
+            time: Time::from_millis(self.clock().now().millis()),
+            source: source.into(),
+            name: name.into(),
+            region: Text::public(region),
+            identity: Value::object([
+                ("accountId", Value::public_text(account)),
+                ("invokedBy", Value::public_text("AWS Internal")),
+            ]),
+            source_address: "AWS Internal".into(),
+            user_agent: Some("AWS Internal".into()),
+            request_id: None,
+            event_id: Text::public(&crate::trail::event_id(self)),
+            recipient_account: Text::public(account),
+            tls_details: None,
+        }
+    }
+}

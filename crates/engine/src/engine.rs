@@ -1,0 +1,392 @@
+//! The one door: every call goes through [`Engine::call`], in the same order, and leaves a record.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use claviger_api::{Refusal, ServiceError};
+use claviger_audit::{Log, Prepared, Recorded, Value};
+use claviger_crypto::DomainKeys;
+use claviger_policy::{Decision, NoContext, Sources, Subject};
+use claviger_secret::{LogText, event};
+use claviger_store::Store;
+
+use crate::authenticate::{Authentication, SigningKeys};
+use crate::cache::Records;
+use crate::call::Call;
+use crate::committer::{Change, Committed, Committer, Integrity, check_all, integrity_key};
+use crate::faults::InjectedFaults;
+use crate::operation::{Answer, Audited, Authorized, Named, Operation, Outcome, Question, Writes};
+use crate::outbox::{OutboxRow, outbox_key};
+use crate::record::{RowKey, Seen};
+use crate::{ApiError, CallMeta, Caller, Chance, Clock, CommonError, Fault, integrity, trail};
+
+/// How often a call is run again when what it read was changed by another.
+pub const COMMIT_RETRIES_MAX: u32 = 16;
+
+/// What the engine is built from; nothing in it can be left out.
+pub struct Parts {
+    /// Where rows live.
+    pub store: Arc<dyn Store>,
+    /// The deployment's domain keys, unsealed.
+    pub keys: Arc<DomainKeys>,
+    /// The audit log.
+    pub audit: Log,
+    /// The two clocks.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness for identifiers.
+    pub chance: Arc<dyn Chance>,
+    /// How callers prove who they are.
+    pub authentication: Authentication,
+    /// Whether policies must name principals that exist.
+    pub principals_must_exist: bool,
+    /// The name of this node in outbox rows and audit records.
+    pub node: String,
+}
+
+/// See the module.
+pub struct Engine {
+    parts: Parts,
+    records: Arc<Records>,
+    signing_keys: SigningKeys,
+    committer: Committer,
+    broken: RwLock<HashSet<usize>>,
+    any_broken: AtomicBool,
+    outbox_next: AtomicU64,
+    injected: InjectedFaults,
+    refusals: Mutex<(i64, u32)>,
+    accounts: RwLock<Option<BTreeSet<String>>>,
+}
+
+impl Engine {
+    /// Checks that the rows add up, writes to the log what committed but was not logged yet, and opens the door.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the store does not answer, or its head row is missing, altered, or older than the audit log.
+    pub async fn open(parts: Parts) -> Result<Self, Fault> {
+        let mac = integrity_key(&parts.keys)?;
+        let found = check_all(&*parts.store, &parts.keys, &mac).await?;
+        if anchored_number(&parts.audit).is_some_and(|anchored| found.number < anchored) {
+            return Err(Fault::RowGroup("integrity/head/ (the whole store is older than the audit log)".to_owned()));
+        }
+        let broken = report_broken(&found);
+        let records = Arc::new(Records::new());
+        let number = found.number;
+        let committer = Committer::new(
+            Arc::clone(&parts.store),
+            Arc::clone(&parts.keys),
+            Arc::clone(&records),
+            parts.audit.clone(),
+            found,
+        )?;
+        let engine = Self {
+            records,
+            signing_keys: SigningKeys::new(),
+            committer,
+            any_broken: AtomicBool::new(!broken.is_empty()),
+            broken: RwLock::new(broken),
+            outbox_next: AtomicU64::new(number + 1),
+            injected: InjectedFaults::default(),
+            refusals: Mutex::default(),
+            accounts: RwLock::default(),
+            parts,
+        };
+        engine.replay_outbox().await?;
+        Ok(engine)
+    }
+
+    /// One call: resolve, authorize, perform, commit, record. The answer exists only with its record.
+    ///
+    /// # Errors
+    /// [`Refusal::InternalFailure`] when the record could not be written.
+    pub async fn call<O: Operation>(
+        &self,
+        service: &O::Service,
+        caller: &Caller,
+        meta: &CallMeta,
+        request: &O::Request,
+    ) -> Result<Recorded<Answer<O::Response>>, Refusal> {
+        let pending = self.parts.audit.open_call(trail::head(self, caller, meta, &O::ROW));
+        for _ in 0..COMMIT_RETRIES_MAX {
+            let mut call = Call::new(self, caller, meta);
+            let mut decisions = Vec::new();
+            let result = self.attempt::<O>(&mut call, service, request, &mut decisions).await;
+            let (response, writes) = match result {
+                Ok(Outcome { response, writes }) => (Ok(response), writes),
+                Err(error) => (Err(self.explain(&error)), Writes::default()),
+            };
+            let mut audited = Audited::default();
+            O::audited(request, response.as_ref().ok(), &mut audited);
+            let event = trail::event(&O::ROW, audited, response.as_ref().err(), &decisions);
+            if writes.is_empty() {
+                return self.parts.audit.append(pending, &event, response).map_err(|_| self.unrecorded());
+            }
+            let prepared = pending.prepare(&event).map_err(|_| self.unrecorded())?;
+            let (row, number) = self.outbox_row();
+            let seen = std::mem::take(&mut call.seen);
+            match self.commit(seen, writes, Some((&row, &prepared))).await {
+                Ok(Committed::Conflict) => {}
+                Ok(Committed::Done) => {
+                    return Ok(self.parts.audit.append_committed(pending, prepared, number, response));
+                }
+                Err(fault) => {
+                    let error = self.explain(&O::Error::from(fault.into()));
+                    let event = trail::event(&O::ROW, Audited::default(), Some(&error), &decisions);
+                    return self.parts.audit.append(pending, &event, Err(error)).map_err(|_| self.unrecorded());
+                }
+            }
+        }
+        let error = self.explain(&O::Error::from(Fault::Contention.into()));
+        let event = trail::event(&O::ROW, Audited::default(), Some(&error), &[]);
+        self.parts.audit.append(pending, &event, Err(error)).map_err(|_| self.unrecorded())
+    }
+
+    async fn attempt<O: Operation>(
+        &self,
+        call: &mut Call<'_>,
+        service: &O::Service,
+        request: &O::Request,
+        decisions: &mut Vec<Decision>,
+    ) -> Result<Outcome<O::Response>, O::Error> {
+        let drawn = || call.random().map(u32::from_be_bytes).unwrap_or_default();
+        if let Some(strike) = self.injected.strike(O::ROW.name, drawn) {
+            if !strike.delay.is_zero() {
+                tokio::time::sleep(strike.delay).await;
+            }
+            if let Some(error) = strike.error {
+                return Err(CommonError::Injected(error).into());
+            }
+        }
+        let resources = O::resolve(call, service, request).await?;
+        let questions = O::questions(call, &resources, request);
+        if questions.is_empty() && !O::UNGOVERNED {
+            return Err(CommonError::AccessDenied(String::new()).into());
+        }
+        for question in &questions {
+            let (decision, refusal) = decide(call.caller(), question);
+            decisions.push(decision);
+            if let Some(text) = refusal {
+                return Err(CommonError::AccessDenied(text).into());
+            }
+        }
+        let authorized = Authorized::new(resources, decisions.clone());
+        O::perform(call, service, authorized, request).await
+    }
+
+    /// The record of a start: what the process was configured with, and what it was told to risk.
+    ///
+    /// # Errors
+    /// [`Fault::Audit`] when the log cannot be written.
+    pub fn note_start(&self, facts: Value) -> Result<(), Fault> {
+        let row = crate::OperationRow { name: "Start", event_source: "claviger", read_only: false };
+        let mut head = trail::head(self, &Caller::system(""), &CallMeta::system(), &row);
+        head.event_type = claviger_audit::EventType::Operator;
+        let mut event = claviger_audit::Event::new(false);
+        event.request_parameters = facts;
+        let pending = self.parts.audit.open_call(head);
+        self.parts.audit.append(pending, &event, ()).map(drop).map_err(|_| Fault::Audit)
+    }
+
+    /// The answer to a request whose members break the model's constraints: it is recorded like any call.
+    ///
+    /// # Errors
+    /// [`Refusal::InternalFailure`] when the record could not be written.
+    pub fn invalid<T>(
+        &self,
+        caller: &Caller,
+        meta: &CallMeta,
+        row: &crate::OperationRow,
+        error: ServiceError,
+    ) -> Result<Recorded<Answer<T>>, Refusal> {
+        let pending = self.parts.audit.open_call(trail::head(self, caller, meta, row));
+        let event = trail::event(row, Audited::default(), Some(&error), &[]);
+        self.parts.audit.append(pending, &event, Err(error)).map_err(|_| self.unrecorded())
+    }
+
+    /// Commits what was written under what was seen, with the record's outbox row.
+    pub(crate) async fn commit(
+        &self,
+        seen: Vec<(RowKey, Seen)>,
+        writes: Writes,
+        outbox: Option<(&RowKey, &Prepared)>,
+    ) -> Result<Committed, Fault> {
+        let mut change = Change { seen: BTreeMap::new(), writes: writes.change.writes };
+        for (key, seen) in seen {
+            change.seen.entry(key).or_insert(seen);
+        }
+        if let Some(key) = change.writes.keys().find(|key| !change.seen.contains_key(*key)) {
+            // A row that was not read has no known version to be replaced.
+            return Err(Fault::RecordMissing(key.printable()));
+        }
+        if let Some((key, prepared)) = outbox {
+            change.seen.insert(key.clone(), Seen::Absent);
+            change.put(key.clone(), Arc::new(OutboxRow(prepared.clone())), &self.parts.keys)?;
+        }
+        self.committer.commit(change).await
+    }
+
+    pub(crate) fn outbox_row(&self) -> (RowKey, u64) {
+        let number = self.outbox_next.fetch_add(1, Ordering::Relaxed);
+        (outbox_key(&self.parts.node, number), number)
+    }
+
+    /// The counter above every outbox number seen at start.
+    pub(crate) fn outbox_above(&self, number: u64) {
+        self.outbox_next.fetch_max(number + 1, Ordering::Relaxed);
+    }
+
+    fn explain<E: ApiError>(&self, error: &E) -> ServiceError {
+        if let Some(fault) = error.fault() {
+            event!(error, "a call met a fault", fault = *fault);
+        }
+        error.service_error()
+    }
+
+    pub(crate) fn internal(&self, fault: &Fault) -> Refusal {
+        event!(error, "a request met a fault before it was a call", fault = *fault);
+        Refusal::InternalFailure
+    }
+
+    fn unrecorded(&self) -> Refusal {
+        self.internal(&Fault::Audit)
+    }
+
+    /// Refuses rows of groups that do not add up.
+    pub(crate) fn demand_sound(&self, key: &RowKey) -> Result<(), Fault> {
+        if !self.any_broken.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let broken = self.broken.read().unwrap_or_else(PoisonError::into_inner);
+        if broken.contains(&integrity::group_of(key)) { Err(Fault::RowGroup(key.printable())) } else { Ok(()) }
+    }
+
+    /// Reads every row again and refuses, from now on, those of groups that do not add up.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the store does not answer or the head row is altered.
+    pub async fn scrub(&self) -> Result<Integrity, Fault> {
+        let mac = integrity_key(&self.parts.keys)?;
+        let found = check_all(&*self.parts.store, &self.parts.keys, &mac).await?;
+        let broken = report_broken(&found);
+        if !broken.is_empty() {
+            self.records.clear();
+            self.broken.write().unwrap_or_else(PoisonError::into_inner).extend(broken);
+            self.any_broken.store(true, Ordering::Release);
+        }
+        Ok(found)
+    }
+
+    /// How many failed authentications may be recorded in a second; more are only counted.
+    const REFUSALS_RECORDED_A_SECOND: u32 = 10;
+
+    pub(crate) fn may_record_refusal(&self) -> bool {
+        let second = self.parts.clock.wall().millis() / 1000;
+        let mut window = self.refusals.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.0 != second {
+            *window = (second, 0);
+        }
+        window.1 = window.1.saturating_add(1);
+        window.1 <= Self::REFUSALS_RECORDED_A_SECOND
+    }
+
+    /// Faults that the user of `claviger dev` injects.
+    #[must_use]
+    pub const fn injected(&self) -> &InjectedFaults {
+        &self.injected
+    }
+
+    /// The clocks.
+    #[must_use]
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.parts.clock
+    }
+
+    /// The audit log.
+    #[must_use]
+    pub const fn audit(&self) -> &Log {
+        &self.parts.audit
+    }
+
+    pub(crate) fn chance(&self) -> &dyn Chance {
+        &*self.parts.chance
+    }
+
+    pub(crate) fn keys(&self) -> &DomainKeys {
+        &self.parts.keys
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.parts.store
+    }
+
+    pub(crate) fn records(&self) -> &Records {
+        &self.records
+    }
+
+    pub(crate) const fn authentication(&self) -> &Authentication {
+        &self.parts.authentication
+    }
+
+    pub(crate) const fn signing_keys(&self) -> &SigningKeys {
+        &self.signing_keys
+    }
+
+    pub(crate) fn node(&self) -> &str {
+        &self.parts.node
+    }
+
+    pub(crate) const fn principals_must_exist(&self) -> bool {
+        self.parts.principals_must_exist
+    }
+
+    pub(crate) fn account_exists(&self, account: &str) -> bool {
+        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
+        accounts.as_ref().is_none_or(|accounts| accounts.contains(account))
+    }
+
+    /// Names the accounts of the deployment; before this is called, every account exists (dev).
+    pub fn set_accounts(&self, accounts: BTreeSet<String>) {
+        *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Some(accounts);
+    }
+}
+
+fn report_broken(found: &Integrity) -> HashSet<usize> {
+    for suspect in &found.suspects {
+        event!(error, "a row was dropped, altered or replayed in the group of this row", row = LogText::new(suspect));
+    }
+    found.broken.clone()
+}
+
+/// One authorization decision, or the sentence that refuses.
+fn decide(caller: &Caller, question: &Question) -> (Decision, Option<String>) {
+    let asked = claviger_policy::Question {
+        principal: caller.principal(),
+        action: question.action,
+        resource_arn: &question.resource,
+        resource_account: question.resource_account,
+        cross_account_capable: question.cross_account,
+        context: &NoContext,
+    };
+    let sources = question.resource_policy.as_deref().map_or_else(Sources::default, Sources::key_policy);
+    let decision = claviger_policy::decide(&asked, &sources);
+    let subject = match question.named {
+        Named::ByArn => Subject::Named,
+        Named::ByCiphertext => Subject::Ciphertext,
+    };
+    (decision, (!decision.is_allowed()).then(|| decision.denial_message(&asked, subject)))
+}
+
+/// The number of the store's last commit that the log's last checkpoint vouches for.
+fn anchored_number(audit: &Log) -> Option<u64> {
+    let text = audit.anchored()?;
+    text.strip_prefix(ANCHOR_HEAD)?.strip_suffix("\"}")?.parse().ok()
+}
+
+const ANCHOR_HEAD: &str = "{\"storeNumber\":\"";
+
+/// What the log's checkpoints vouch for besides the log: the number of the store's last commit.
+pub(crate) fn anchor(audit: &Log, number: u64) {
+    let value = Value::object([("storeNumber", Value::public_text(&number.to_string()))]);
+    // It is far below the size limit, which is the only reason for a refusal.
+    let _ = audit.anchor(&value);
+}

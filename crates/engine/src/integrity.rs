@@ -1,0 +1,114 @@
+//! Which rows are live, so that a dropped or replayed row is noticed although each row is wrapped on its own.
+//!
+//! Rows fall into 256 groups by their entity. A group's row holds the sum, modulo 2^256, of a keyed hash of every
+//! live (row key, number) pair in it, and their count. The head row holds the numbers of all group rows, and its own
+//! number is the last commit's, which the audit log's checkpoints repeat. So a row put back or left out shows in
+//! its group's sum, a group row put back shows in the head, and a whole store put back shows in the audit log.
+
+use claviger_crypto::MacKey;
+
+use crate::codec::{BadRecord, Reader, Writer};
+use crate::record::RowKey;
+
+/// How many groups the rows fall into. Stored formats depend on it.
+pub(crate) const GROUPS: usize = 256;
+
+/// The kind of the rows that hold the sums; they are not summed themselves.
+pub(crate) const KIND: &str = "integrity";
+
+/// The sum over one group's live rows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Group {
+    sum: [u8; 32],
+    count: u64,
+}
+
+impl Group {
+    pub(crate) fn add(&mut self, hash: &[u8; 32]) {
+        let mut carry = 0_u16;
+        for (sum, byte) in self.sum.iter_mut().zip(hash) {
+            let total = u16::from(*sum) + u16::from(*byte) + carry;
+            let [high, low] = total.to_be_bytes();
+            *sum = low;
+            carry = u16::from(high);
+        }
+        self.count = self.count.wrapping_add(1);
+    }
+
+    pub(crate) fn remove(&mut self, hash: &[u8; 32]) {
+        let mut borrow = 0_i16;
+        for (sum, byte) in self.sum.iter_mut().zip(hash) {
+            let difference = i16::from(*sum) - i16::from(*byte) - borrow;
+            borrow = i16::from(difference < 0);
+            *sum = u8::try_from(difference.rem_euclid(256)).unwrap_or_default();
+        }
+        self.count = self.count.wrapping_sub(1);
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::record("group", 1);
+        writer.bytes(&self.sum);
+        writer.u64(self.count);
+        writer.finish()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadRecord> {
+        let (mut reader, _) = Reader::record(bytes, "group", 1)?;
+        let sum = reader.bytes()?.try_into().map_err(|_| BadRecord)?;
+        let count = reader.u64()?;
+        reader.end()?;
+        Ok(Self { sum, count })
+    }
+}
+
+/// The head: the number of the last commit and of each group's row (0 for a group without one).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Head {
+    pub(crate) group_numbers: Vec<u64>,
+}
+
+impl Default for Head {
+    fn default() -> Self {
+        Self { group_numbers: vec![0; GROUPS] }
+    }
+}
+
+impl Head {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut writer = Writer::record("head", 1);
+        writer.list(self.group_numbers.iter(), |writer, number| writer.u64(*number));
+        writer.finish()
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadRecord> {
+        let (mut reader, _) = Reader::record(bytes, "head", 1)?;
+        let group_numbers = reader.list(Reader::u64)?;
+        reader.end()?;
+        if group_numbers.len() == GROUPS { Ok(Self { group_numbers }) } else { Err(BadRecord) }
+    }
+}
+
+/// The group that a row belongs to.
+pub(crate) fn group_of(key: &RowKey) -> usize {
+    usize::from(*claviger_crypto::sha256(key.entity()).first().unwrap_or(&0))
+}
+
+/// The keyed hash of one live (row key, number) pair.
+pub(crate) fn element(mac: &MacKey, key: &RowKey, number: u64) -> [u8; 32] {
+    let mut writer = Writer::default();
+    writer.bytes(key.as_bytes());
+    writer.u64(number);
+    mac.sign(&writer.finish())
+}
+
+pub(crate) fn group_key(group: usize) -> RowKey {
+    RowKey::new(KIND, "group", &format!("{group:03}"))
+}
+
+pub(crate) fn head_key() -> RowKey {
+    RowKey::new(KIND, "head", "")
+}

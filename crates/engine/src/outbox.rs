@@ -1,0 +1,93 @@
+//! Records that travel in the commit they describe, until the log has them on disk.
+
+use claviger_audit::Prepared;
+use claviger_crypto::DomainKeys;
+
+use crate::codec::{BadRecord, Reader, Writer};
+use crate::engine::Engine;
+use crate::operation::Writes;
+use crate::record::{Record, Row, RowKey};
+use crate::{Call, CallMeta, Caller, Fault};
+
+const KIND: &str = "outbox";
+/// Outbox rows read or deleted at a time.
+const PAGE: usize = 30;
+
+/// An audit record, in the same commit as what it records.
+pub(crate) struct OutboxRow(pub(crate) Prepared);
+
+impl Record for OutboxRow {
+    fn encode(&self, _: &DomainKeys) -> Result<Vec<u8>, Fault> {
+        let mut writer = Writer::record(KIND, 1);
+        writer.bytes(self.0.as_bytes());
+        Ok(writer.finish())
+    }
+
+    fn decode(bytes: &[u8], _: &DomainKeys) -> Result<Self, BadRecord> {
+        let (mut reader, _) = Reader::record(bytes, KIND, 1)?;
+        let prepared = Prepared::from_bytes(reader.bytes()?).map_err(|_| BadRecord)?;
+        reader.end()?;
+        Ok(Self(prepared))
+    }
+}
+
+pub(crate) fn outbox_key(node: &str, number: u64) -> RowKey {
+    RowKey::new(KIND, node, &format!("{number:020}"))
+}
+
+impl Engine {
+    /// Brings into the log what was committed before a crash and not logged.
+    pub(crate) async fn replay_outbox(&self) -> Result<(), Fault> {
+        let (caller, meta) = (Caller::system(""), CallMeta::system());
+        let prefix = RowKey::new(KIND, self.node(), "");
+        let mut after: Option<RowKey> = None;
+        loop {
+            let mut call = Call::new(self, &caller, &meta);
+            let rows: Vec<(RowKey, Row<OutboxRow>)> = call.rows(&prefix, after.as_ref(), PAGE).await?;
+            for (key, row) in &rows {
+                let number = key.rest().parse().map_err(|_| Fault::RecordMalformed(key.printable()))?;
+                self.audit().replay(number, &row.record.0).map_err(|_| Fault::Audit)?;
+                self.outbox_above(number);
+            }
+            self.remove_logged(rows.iter().map(|(key, _)| key.clone()).collect()).await?;
+            match rows.last() {
+                Some((key, _)) if rows.len() == PAGE => after = Some(key.clone()),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// Puts the log on disk and removes the outbox rows that it now holds. Called by a timer; blocks on the disk.
+    ///
+    /// # Errors
+    /// [`Fault::Audit`] when the log could not be written; what is in the outbox stays there.
+    pub async fn sync_audit(&self) -> Result<(), Fault> {
+        let synced = self.audit().sync().map_err(|_| Fault::Audit)?;
+        let keys: Vec<RowKey> = synced.commits.iter().map(|number| outbox_key(self.node(), *number)).collect();
+        for page in keys.chunks(PAGE) {
+            self.remove_logged(page.to_vec()).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove_logged(&self, keys: Vec<RowKey>) -> Result<(), Fault> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        // The rows must be on disk in the log before they leave the store; at start replay has just written them.
+        self.audit().sync().map_err(|_| Fault::Audit)?;
+        let (caller, meta) = (Caller::system(""), CallMeta::system());
+        let mut call = Call::new(self, &caller, &meta);
+        let mut writes = Writes::default();
+        for key in keys {
+            if call.row::<OutboxRow>(&key).await?.is_some() {
+                writes.delete(key);
+            }
+        }
+        if !writes.is_empty() {
+            let seen = std::mem::take(&mut call.seen);
+            self.commit(seen, writes, None).await?;
+        }
+        Ok(())
+    }
+}

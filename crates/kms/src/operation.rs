@@ -1,0 +1,120 @@
+//! The form of most operations: they name one key, and its policy decides.
+
+use std::future::Future;
+use std::marker::PhantomData;
+
+use claviger_engine::Value;
+use claviger_engine::{Audited, Authorized, Call, Operation, OperationRow, Outcome, Question};
+
+use crate::find::{Forms, NamedKey, find};
+use crate::state::Permits;
+use crate::{Kms, KmsError};
+
+pub(crate) const EVENT_SOURCE: &str = "kms.amazonaws.com";
+
+/// The row of a KMS operation's facts in the audit record.
+pub(crate) const fn row(name: &'static str, read_only: bool) -> OperationRow {
+    OperationRow { name, event_source: EVENT_SOURCE, read_only }
+}
+
+/// An operation on one key: its line in the table of operations (reference/operations.md, key-states.md).
+pub(crate) trait KeyOperation: Send + Sync + Sized + 'static {
+    /// The request.
+    type Request: Send + Sync;
+    /// The response.
+    type Response: Send;
+    /// The operation's name on the wire.
+    const NAME: &'static str;
+    /// The IAM action.
+    const ACTION: &'static str;
+    /// Which identifiers it takes.
+    const FORMS: Forms;
+    /// Whether it may be used on another account's key.
+    const CROSS_ACCOUNT: bool;
+    /// Whether it changes nothing.
+    const READ_ONLY: bool;
+    /// In which states of the key.
+    const PERMITS: Permits;
+
+    /// How the request names the key.
+    fn key_id(request: &Self::Request) -> &str;
+
+    /// Checks of the request itself that come before any key is looked up.
+    fn check(request: &Self::Request) -> Result<(), KmsError> {
+        let _ = request;
+        Ok(())
+    }
+
+    /// The work, on a key whose use is permitted in its state.
+    fn perform(
+        call: &mut Call<'_>,
+        key: &NamedKey,
+        request: &Self::Request,
+    ) -> impl Future<Output = Result<Outcome<Self::Response>, KmsError>> + Send;
+
+    /// What the audit record shows.
+    fn audited(request: &Self::Request, response: Option<&Self::Response>, audited: &mut Audited);
+}
+
+/// A key operation as the engine runs it.
+pub(crate) struct OnKey<O>(PhantomData<O>);
+
+impl<O: KeyOperation> Operation for OnKey<O> {
+    type Service = Kms;
+    type Request = O::Request;
+    type Response = O::Response;
+    type Error = KmsError;
+    type Resources = NamedKey;
+
+    const ROW: OperationRow = row(O::NAME, O::READ_ONLY);
+
+    async fn resolve(call: &mut Call<'_>, _: &Kms, request: &Self::Request) -> Result<NamedKey, KmsError> {
+        O::check(request)?;
+        find(call, O::key_id(request), O::FORMS, O::ACTION).await
+    }
+
+    fn questions(_: &Call<'_>, key: &NamedKey, _: &Self::Request) -> Vec<Question> {
+        vec![key.question(O::ACTION, O::CROSS_ACCOUNT)]
+    }
+
+    async fn perform(
+        call: &mut Call<'_>,
+        _: &Kms,
+        authorized: Authorized<Self>,
+        request: &Self::Request,
+    ) -> Result<Outcome<Self::Response>, KmsError> {
+        let key = authorized.resources();
+        O::PERMITS.demand(key.key())?;
+        O::perform(call, key, request).await
+    }
+
+    fn audited(request: &Self::Request, response: Option<&Self::Response>, audited: &mut Audited) {
+        O::audited(request, response, audited);
+    }
+}
+
+/// `requestParameters` with only the key as the caller named it.
+pub(crate) fn key_parameter(key_id: &str) -> Value {
+    Value::object([("keyId", Value::public_text(key_id))])
+}
+
+/// Ends a call that was asked to change nothing.
+pub(crate) fn unless_dry_run<T>(dry_run: Option<bool>, outcome: Outcome<T>) -> Result<Outcome<T>, KmsError> {
+    if dry_run == Some(true) { Err(KmsError::DryRun) } else { Ok(outcome) }
+}
+
+/// No grant is made yet, so no token can belong to one.
+pub(crate) fn demand_no_tokens(tokens: Option<&Vec<String>>) -> Result<(), KmsError> {
+    match tokens {
+        Some(tokens) if !tokens.is_empty() => Err(KmsError::InvalidGrantToken),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses an attestation document: answering it in clear would give away what it was to protect.
+pub(crate) fn demand_no_recipient<T>(recipient: Option<&T>) -> Result<(), KmsError> {
+    match recipient {
+        None => Ok(()),
+        Some(_) => Err(KmsError::Unsupported(Some("Recipient is not supported by this server yet.".to_owned()))),
+    }
+}

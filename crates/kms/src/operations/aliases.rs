@@ -1,0 +1,365 @@
+//! CreateAlias, UpdateAlias, DeleteAlias, ListAliases.
+
+use claviger_api::Valid;
+use claviger_api::kms::{
+    AliasListEntry, CreateAliasRequest, DeleteAliasRequest, ListAliasesRequest, ListAliasesResponse, UpdateAliasRequest,
+};
+use claviger_engine::Value;
+use claviger_engine::{Audited, Authorized, Call, Named, Operation, OperationRow, Outcome, Question, Row, Writes};
+
+use super::create_key::account_question;
+use super::listing::{page_of, page_parameters};
+use crate::find::{Forms, NamedKey, find};
+use crate::operation::row;
+use crate::records::{Alias, Key, Listed, alias_arn, alias_key, alias_of_key, facts_key};
+use crate::state::Permits;
+use crate::{Kms, KmsError};
+
+/// Aliases of one key at most (reference/lifecycle.md section 11).
+const ALIASES_MAX: usize = 50;
+
+/// An alias as a request names it: checked, with its ARN in the caller's account and Region.
+fn demand_name(name: &str) -> Result<(), KmsError> {
+    if !name.starts_with("alias/") || name.len() == "alias/".len() {
+        return Err(KmsError::validation(
+            "Alias must start with the prefix \"alias/\". Please see https://docs.aws.amazon.com/kms/latest/developerguide/kms-alias.html",
+        ));
+    }
+    if name.contains(':') {
+        return Err(KmsError::validation(format!("{name} contains invalid characters for an alias")));
+    }
+    if name.starts_with("alias/aws/") { Err(KmsError::NotAuthorized) } else { Ok(()) }
+}
+
+async fn target(call: &mut Call<'_>, reference: &str, action: &'static str) -> Result<NamedKey, KmsError> {
+    if reference.starts_with("alias/") || reference.contains(":alias/") {
+        return Err(KmsError::validation("Aliases must refer to keys. Not aliases"));
+    }
+    find(call, reference, Forms::Key, action).await
+}
+
+fn own_arn(call: &Call<'_>, name: &str) -> String {
+    alias_arn(call.caller().region(), call.caller().account(), name)
+}
+
+fn alias_question(call: &Call<'_>, name: &str, action: &'static str) -> Question {
+    Question {
+        action,
+        resource: own_arn(call, name),
+        resource_account: call.caller().principal().account(),
+        resource_policy: None,
+        cross_account: false,
+        named: Named::ByArn,
+    }
+}
+
+async fn own_alias(call: &mut Call<'_>, name: &str) -> Result<Option<Row<Alias>>, KmsError> {
+    let key = alias_key(call.caller().region(), call.caller().account(), name);
+    Ok(call.row::<Alias>(&key).await?)
+}
+
+fn parameters(name: &str, target: Option<&str>) -> Value {
+    let value = Value::object([("aliasName", Value::public_text(name))]);
+    match target {
+        None => value,
+        Some(target) => value.with("targetKeyId", Value::public_text(target)),
+    }
+}
+
+pub(crate) struct CreateAlias;
+
+impl Operation for CreateAlias {
+    type Service = Kms;
+    type Request = Valid<CreateAliasRequest>;
+    type Response = ();
+    type Error = KmsError;
+    type Resources = NamedKey;
+    const ROW: OperationRow = row("CreateAlias", false);
+
+    async fn resolve(call: &mut Call<'_>, _: &Kms, request: &Self::Request) -> Result<NamedKey, KmsError> {
+        demand_name(&request.alias_name)?;
+        target(call, &request.target_key_id, "kms:CreateAlias").await
+    }
+
+    fn questions(call: &Call<'_>, key: &NamedKey, request: &Self::Request) -> Vec<Question> {
+        let action = "kms:CreateAlias";
+        vec![alias_question(call, &request.alias_name, action), key.question(action, false)]
+    }
+
+    async fn perform(
+        call: &mut Call<'_>,
+        _: &Kms,
+        authorized: Authorized<Self>,
+        request: &Self::Request,
+    ) -> Result<Outcome<()>, KmsError> {
+        let key = authorized.resources().key();
+        let name = request.alias_name.as_str();
+        if own_alias(call, name).await?.is_some() {
+            return Err(KmsError::AlreadyExists(format!(
+                "An alias with the name {} already exists",
+                own_arn(call, name)
+            )));
+        }
+        Permits::NotPendingDeletion.demand(key)?;
+        demand_room(call, key).await?;
+        let mut writes = Writes::default();
+        let now = call.now();
+        let alias = Alias { target: key.id.clone(), created: now, updated: now };
+        writes.put(call, alias_key(&key.region, &key.account, name), alias)?;
+        add_name(call, &mut writes, key, name).await?;
+        // The key's facts are written again, so that a deletion at the same time makes one of the two run again.
+        writes.put(call, facts_key(&key.region, &key.id), Key::clone(key))?;
+        Ok(Outcome::with_writes((), writes))
+    }
+
+    fn audited(request: &Self::Request, _: Option<&()>, audited: &mut Audited) {
+        audited.request_parameters = parameters(&request.alias_name, Some(&request.target_key_id));
+    }
+}
+
+/// An alias of a seeded key, with its rows; the name is checked as CreateAlias checks it.
+pub(crate) async fn place(call: &mut Call<'_>, writes: &mut Writes, key: &Key, name: &str) -> Result<(), KmsError> {
+    demand_name(name)?;
+    let row = alias_key(&key.region, &key.account, name);
+    if call.row::<Alias>(&row).await?.is_some() {
+        return Err(KmsError::AlreadyExists(format!("The alias {name} is taken")));
+    }
+    let alias = Alias { target: key.id.clone(), created: key.created, updated: key.created };
+    writes.put(call, row, alias)?;
+    add_name(call, writes, key, name).await
+}
+
+async fn demand_room(call: &mut Call<'_>, key: &Key) -> Result<(), KmsError> {
+    // Only the count matters here, so these rows are no preconditions of the commit; the key's facts are.
+    let before = call.reads();
+    let named = call.rows::<Listed>(&alias_of_key(&key.region, &key.id, ""), None, ALIASES_MAX).await?;
+    call.forget_reads_since(before);
+    if named.len() < ALIASES_MAX {
+        return Ok(());
+    }
+    Err(KmsError::LimitExceeded(format!("The key {} already has {ALIASES_MAX} aliases", key.arn())))
+}
+
+async fn add_name(call: &mut Call<'_>, writes: &mut Writes, key: &Key, name: &str) -> Result<(), KmsError> {
+    let row = alias_of_key(&key.region, &key.id, name);
+    call.row::<Listed>(&row).await?;
+    Ok(writes.put(call, row, Listed)?)
+}
+
+async fn remove_name(
+    call: &mut Call<'_>,
+    writes: &mut Writes,
+    region: &str,
+    id: &str,
+    name: &str,
+) -> Result<(), KmsError> {
+    let row = alias_of_key(region, id, name);
+    if call.row::<Listed>(&row).await?.is_some() {
+        writes.delete(row);
+    }
+    Ok(())
+}
+
+pub(crate) struct UpdateAlias;
+
+/// What UpdateAlias works on: the alias, and the keys it leaves and takes.
+pub(crate) struct Move {
+    alias: Row<Alias>,
+    old: Option<NamedKey>,
+    new: NamedKey,
+}
+
+fn alias_not_found(call: &Call<'_>, name: &str) -> KmsError {
+    KmsError::NotFound(format!("Alias {} is not found.", own_arn(call, name)))
+}
+
+async fn key_of_alias(call: &mut Call<'_>, alias: &Alias) -> Result<Option<NamedKey>, KmsError> {
+    let facts = facts_key(call.caller().region(), &alias.target);
+    Ok(call.row::<Key>(&facts).await?.map(NamedKey::new))
+}
+
+impl Operation for UpdateAlias {
+    type Service = Kms;
+    type Request = Valid<UpdateAliasRequest>;
+    type Response = ();
+    type Error = KmsError;
+    type Resources = Move;
+    const ROW: OperationRow = row("UpdateAlias", false);
+
+    async fn resolve(call: &mut Call<'_>, _: &Kms, request: &Self::Request) -> Result<Move, KmsError> {
+        demand_name(&request.alias_name)?;
+        let new = target(call, &request.target_key_id, "kms:UpdateAlias").await?;
+        let alias = own_alias(call, &request.alias_name).await?;
+        let alias = alias.ok_or_else(|| alias_not_found(call, &request.alias_name))?;
+        let old = key_of_alias(call, &alias.record).await?;
+        Ok(Move { alias, old, new })
+    }
+
+    fn questions(call: &Call<'_>, moved: &Move, request: &Self::Request) -> Vec<Question> {
+        let action = "kms:UpdateAlias";
+        let mut questions = vec![alias_question(call, &request.alias_name, action), moved.new.question(action, false)];
+        questions.extend(moved.old.iter().map(|old| old.question(action, false)));
+        questions
+    }
+
+    async fn perform(
+        call: &mut Call<'_>,
+        _: &Kms,
+        authorized: Authorized<Self>,
+        request: &Self::Request,
+    ) -> Result<Outcome<()>, KmsError> {
+        let Move { alias, new, .. } = authorized.resources();
+        let key = new.key();
+        Permits::NotPendingDeletion.demand(key)?;
+        let name = request.alias_name.as_str();
+        let mut writes = Writes::default();
+        let old = alias.record.target.clone();
+        if old != key.id {
+            demand_room(call, key).await?;
+            remove_name(call, &mut writes, &key.region, &old, name).await?;
+            add_name(call, &mut writes, key, name).await?;
+            writes.put(call, facts_key(&key.region, &key.id), Key::clone(key))?;
+        }
+        let moved = Alias { target: key.id.clone(), created: alias.record.created, updated: call.now() };
+        writes.put(call, alias_key(&key.region, &key.account, name), moved)?;
+        Ok(Outcome::with_writes((), writes))
+    }
+
+    fn audited(request: &Self::Request, _: Option<&()>, audited: &mut Audited) {
+        audited.request_parameters = parameters(&request.alias_name, Some(&request.target_key_id));
+    }
+}
+
+pub(crate) struct DeleteAlias;
+
+/// An alias with the key behind it.
+pub(crate) struct OwnAlias {
+    alias: Row<Alias>,
+    key: Option<NamedKey>,
+}
+
+impl Operation for DeleteAlias {
+    type Service = Kms;
+    type Request = Valid<DeleteAliasRequest>;
+    type Response = ();
+    type Error = KmsError;
+    type Resources = OwnAlias;
+    const ROW: OperationRow = row("DeleteAlias", false);
+
+    async fn resolve(call: &mut Call<'_>, _: &Kms, request: &Self::Request) -> Result<OwnAlias, KmsError> {
+        demand_name(&request.alias_name)?;
+        let alias = own_alias(call, &request.alias_name).await?;
+        let alias = alias.ok_or_else(|| alias_not_found(call, &request.alias_name))?;
+        let key = key_of_alias(call, &alias.record).await?;
+        Ok(OwnAlias { alias, key })
+    }
+
+    fn questions(call: &Call<'_>, own: &OwnAlias, request: &Self::Request) -> Vec<Question> {
+        let action = "kms:DeleteAlias";
+        let mut questions = vec![alias_question(call, &request.alias_name, action)];
+        questions.extend(own.key.iter().map(|key| key.question(action, false)));
+        questions
+    }
+
+    async fn perform(
+        call: &mut Call<'_>,
+        _: &Kms,
+        authorized: Authorized<Self>,
+        request: &Self::Request,
+    ) -> Result<Outcome<()>, KmsError> {
+        let (region, account) = (call.caller().region().to_owned(), call.caller().account().to_owned());
+        let target = authorized.resources().alias.record.target.clone();
+        let mut writes = Writes::default();
+        remove_name(call, &mut writes, &region, &target, &request.alias_name).await?;
+        writes.delete(alias_key(&region, &account, &request.alias_name));
+        Ok(Outcome::with_writes((), writes))
+    }
+
+    fn audited(request: &Self::Request, _: Option<&()>, audited: &mut Audited) {
+        audited.request_parameters = parameters(&request.alias_name, None);
+    }
+}
+
+/// Default and largest page of ListAliases.
+const PAGE: (usize, usize) = (50, 100);
+
+pub(crate) struct ListAliases;
+
+impl Operation for ListAliases {
+    type Service = Kms;
+    type Request = Valid<ListAliasesRequest>;
+    type Response = ListAliasesResponse;
+    type Error = KmsError;
+    type Resources = Option<NamedKey>;
+    const ROW: OperationRow = row("ListAliases", true);
+
+    async fn resolve(call: &mut Call<'_>, _: &Kms, request: &Self::Request) -> Result<Option<NamedKey>, KmsError> {
+        page_of(request.limit, PAGE)?;
+        if request.marker.as_deref().is_some_and(|marker| !marker.starts_with("alias/")) {
+            return Err(KmsError::InvalidMarker);
+        }
+        let Some(key_id) = request.key_id.as_deref() else { return Ok(None) };
+        let key = find(call, key_id, Forms::Key, "kms:ListAliases").await?;
+        if key.key().account != call.caller().account() {
+            return Err(KmsError::NotFound(format!("Key '{}' does not exist", key.arn)));
+        }
+        Ok(Some(key))
+    }
+
+    fn questions(call: &Call<'_>, _: &Option<NamedKey>, _: &Self::Request) -> Vec<Question> {
+        vec![account_question(call, "kms:ListAliases")]
+    }
+
+    async fn perform(
+        call: &mut Call<'_>,
+        _: &Kms,
+        authorized: Authorized<Self>,
+        request: &Self::Request,
+    ) -> Result<Outcome<ListAliasesResponse>, KmsError> {
+        let limit = page_of(request.limit, PAGE)?;
+        let (region, account) = (call.caller().region().to_owned(), call.caller().account().to_owned());
+        let marker = request.marker.as_deref();
+        let mut found = match authorized.resources() {
+            None => {
+                let after = marker.map(|name| alias_key(&region, &account, name));
+                let rows = call.rows::<Alias>(&alias_key(&region, &account, ""), after.as_ref(), limit + 1).await?;
+                rows.into_iter().map(|(key, row)| (key.rest().to_owned(), row.record)).collect::<Vec<_>>()
+            }
+            Some(key) => {
+                let after = marker.map(|name| alias_of_key(&region, &key.key().id, name));
+                let prefix = alias_of_key(&region, &key.key().id, "");
+                let mut found = Vec::new();
+                for (row, _) in call.rows::<Listed>(&prefix, after.as_ref(), limit + 1).await? {
+                    let name = row.rest().strip_prefix("named/").unwrap_or_default();
+                    if let Some(alias) = own_alias(call, name).await? {
+                        found.push((name.to_owned(), alias.record));
+                    }
+                }
+                found
+            }
+        };
+        let more = found.len() > limit;
+        found.truncate(limit);
+        let next_marker = found.last().filter(|_| more).map(|(name, _)| name.clone());
+        let aliases = found.into_iter().map(|(name, alias)| AliasListEntry {
+            alias_arn: Some(alias_arn(&region, &account, &name)),
+            alias_name: Some(name),
+            target_key_id: Some(alias.target.clone()),
+            creation_date: Some(alias.created),
+            last_updated_date: Some(alias.updated),
+        });
+        Ok(Outcome::read_only(ListAliasesResponse {
+            aliases: Some(aliases.collect()),
+            next_marker,
+            truncated: Some(more),
+        }))
+    }
+
+    fn audited(request: &Self::Request, _: Option<&ListAliasesResponse>, audited: &mut Audited) {
+        let mut value = page_parameters(request.limit, request.marker.as_deref());
+        if let Some(key_id) = request.key_id.as_deref() {
+            value = value.with("keyId", Value::public_text(key_id));
+        }
+        audited.request_parameters = value;
+    }
+}

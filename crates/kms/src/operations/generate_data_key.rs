@@ -1,0 +1,144 @@
+//! GenerateDataKey and its form without plaintext: a random key, sealed under a KMS key.
+
+use claviger_api::Valid;
+use claviger_api::kms::{
+    DataKeySpec, GenerateDataKeyRequest, GenerateDataKeyResponse, GenerateDataKeyWithoutPlaintextRequest,
+    GenerateDataKeyWithoutPlaintextResponse,
+};
+use claviger_crypto::{Random, SystemRandom};
+use claviger_engine::Value;
+use claviger_engine::{Audited, Call, Fault, Outcome};
+use claviger_secret::SecretBytes;
+
+use super::cipher::{Pairs, context, with_context};
+use super::encrypt::seal;
+use crate::KmsError;
+use crate::find::{Forms, NamedKey, material};
+use crate::operation::{KeyOperation, demand_no_recipient, demand_no_tokens, unless_dry_run};
+use crate::state::Permits;
+
+pub(crate) struct GenerateDataKey;
+
+impl KeyOperation for GenerateDataKey {
+    type Request = Valid<GenerateDataKeyRequest>;
+    type Response = GenerateDataKeyResponse;
+    const NAME: &'static str = "GenerateDataKey";
+    const ACTION: &'static str = "kms:GenerateDataKey";
+    const FORMS: Forms = Forms::KeyOrAlias;
+    const CROSS_ACCOUNT: bool = true;
+    const READ_ONLY: bool = true;
+    const PERMITS: Permits = Permits::Enabled;
+
+    fn key_id(request: &Self::Request) -> &str {
+        &request.key_id
+    }
+
+    fn check(request: &Self::Request) -> Result<(), KmsError> {
+        demand_no_recipient(request.recipient.as_ref())?;
+        demand_no_tokens(request.grant_tokens.as_ref())?;
+        length(request.key_spec, request.number_of_bytes).map(drop)
+    }
+
+    async fn perform(
+        call: &mut Call<'_>,
+        key: &NamedKey,
+        request: &Self::Request,
+    ) -> Result<Outcome<GenerateDataKeyResponse>, KmsError> {
+        let length = length(request.key_spec, request.number_of_bytes)?;
+        let made = generate(call, key, length, request.encryption_context.as_ref()).await?;
+        let response = GenerateDataKeyResponse {
+            ciphertext_blob: Some(made.ciphertext),
+            plaintext: Some(made.plaintext),
+            key_id: Some(key.arn.clone()),
+            ciphertext_for_recipient: None,
+            key_material_id: Some(made.material_id),
+        };
+        unless_dry_run(request.dry_run, Outcome::read_only(response))
+    }
+
+    fn audited(request: &Self::Request, _: Option<&GenerateDataKeyResponse>, audited: &mut Audited) {
+        audited.request_parameters =
+            parameters(&request.key_id, request.key_spec, request.number_of_bytes, request.encryption_context.as_ref());
+    }
+}
+
+pub(crate) struct GenerateDataKeyWithoutPlaintext;
+
+impl KeyOperation for GenerateDataKeyWithoutPlaintext {
+    type Request = Valid<GenerateDataKeyWithoutPlaintextRequest>;
+    type Response = GenerateDataKeyWithoutPlaintextResponse;
+    const NAME: &'static str = "GenerateDataKeyWithoutPlaintext";
+    const ACTION: &'static str = "kms:GenerateDataKeyWithoutPlaintext";
+    const FORMS: Forms = Forms::KeyOrAlias;
+    const CROSS_ACCOUNT: bool = true;
+    const READ_ONLY: bool = true;
+    const PERMITS: Permits = Permits::Enabled;
+
+    fn key_id(request: &Self::Request) -> &str {
+        &request.key_id
+    }
+
+    fn check(request: &Self::Request) -> Result<(), KmsError> {
+        demand_no_tokens(request.grant_tokens.as_ref())?;
+        length(request.key_spec, request.number_of_bytes).map(drop)
+    }
+
+    async fn perform(
+        call: &mut Call<'_>,
+        key: &NamedKey,
+        request: &Self::Request,
+    ) -> Result<Outcome<GenerateDataKeyWithoutPlaintextResponse>, KmsError> {
+        let length = length(request.key_spec, request.number_of_bytes)?;
+        let made = generate(call, key, length, request.encryption_context.as_ref()).await?;
+        let response = GenerateDataKeyWithoutPlaintextResponse {
+            ciphertext_blob: Some(made.ciphertext),
+            key_id: Some(key.arn.clone()),
+            key_material_id: Some(made.material_id),
+        };
+        unless_dry_run(request.dry_run, Outcome::read_only(response))
+    }
+
+    fn audited(request: &Self::Request, _: Option<&Self::Response>, audited: &mut Audited) {
+        audited.request_parameters =
+            parameters(&request.key_id, request.key_spec, request.number_of_bytes, request.encryption_context.as_ref());
+    }
+}
+
+struct Made {
+    plaintext: SecretBytes,
+    ciphertext: Vec<u8>,
+    material_id: String,
+}
+
+async fn generate(call: &mut Call<'_>, key: &NamedKey, length: usize, pairs: Option<&Pairs>) -> Result<Made, KmsError> {
+    let current = material(call, key.key(), key.key().current()?).await?;
+    // Keys come from the library's own generator, never from the injected chance.
+    let plaintext = SystemRandom.secret(length).map_err(Fault::from)?;
+    let ciphertext = seal(&current.record.material, &context(pairs), plaintext.expose())?;
+    Ok(Made { plaintext, ciphertext, material_id: current.record.id.to_string() })
+}
+
+/// The length that exactly one of the two members gives.
+fn length(spec: Option<DataKeySpec>, bytes: Option<i32>) -> Result<usize, KmsError> {
+    match (spec, bytes) {
+        (Some(DataKeySpec::Aes128), None) => Ok(16),
+        (Some(DataKeySpec::Aes256), None) => Ok(32),
+        (None, Some(bytes)) => usize::try_from(bytes).map_err(|_| neither()),
+        _ => Err(neither()),
+    }
+}
+
+fn neither() -> KmsError {
+    KmsError::validation("Please specify either number of bytes or key spec.")
+}
+
+fn parameters(key_id: &str, spec: Option<DataKeySpec>, bytes: Option<i32>, pairs: Option<&Pairs>) -> Value {
+    let mut value = Value::object([("keyId", Value::public_text(key_id))]);
+    if let Some(spec) = spec {
+        value = value.with("keySpec", Value::public_text(spec.as_str()));
+    }
+    if let Some(bytes) = bytes {
+        value = value.with("numberOfBytes", i64::from(bytes));
+    }
+    with_context(value, "encryptionContext", pairs)
+}

@@ -1,0 +1,264 @@
+//! EnableKey, DisableKey, UpdateKeyDescription, ScheduleKeyDeletion, CancelKeyDeletion, and the deletion itself.
+
+use claviger_api::kms::{
+    CancelKeyDeletionRequest, CancelKeyDeletionResponse, DisableKeyRequest, EnableKeyRequest,
+    ScheduleKeyDeletionRequest, ScheduleKeyDeletionResponse, UpdateKeyDescriptionRequest,
+};
+use claviger_api::{Timestamp, Valid};
+use claviger_engine::Value;
+use claviger_engine::{Audited, Call, Due, DueJob, Fault, JobOutcome, Outcome, Writes};
+
+use super::keys::wire_state;
+use super::tags::change;
+use crate::KmsError;
+use crate::find::{Forms, NamedKey};
+use crate::operation::{KeyOperation, key_parameter};
+use crate::records::{
+    Alias, Key, KeyState, Listed, Material, alias_key, alias_of_key, facts_key, listed_key, material_key,
+};
+use crate::state::Permits;
+
+/// The waiting period in days: shortest, longest, and the one of a request that names none.
+const WINDOW_DAYS: (i32, i32, i32) = (7, 30, 30);
+const DAY_MILLIS: i64 = 24 * 60 * 60 * 1000;
+/// Aliases swept by one commit.
+const SWEEP: usize = 15;
+/// The name under which jobs of this service are stored.
+pub(crate) const SERVICE: &str = "kms";
+
+macro_rules! switch {
+    ($name:ident, $request:ty, $text:literal, $action:literal, $state:expr) => {
+        pub(crate) struct $name;
+
+        impl KeyOperation for $name {
+            type Request = Valid<$request>;
+            type Response = ();
+            const NAME: &'static str = $text;
+            const ACTION: &'static str = $action;
+            const FORMS: Forms = Forms::Key;
+            const CROSS_ACCOUNT: bool = false;
+            const READ_ONLY: bool = false;
+            const PERMITS: Permits = Permits::NotPendingDeletion;
+
+            fn key_id(request: &Self::Request) -> &str {
+                &request.key_id
+            }
+
+            async fn perform(call: &mut Call<'_>, key: &NamedKey, _: &Self::Request) -> Result<Outcome<()>, KmsError> {
+                change(call, key, |key| key.state = $state)
+            }
+
+            fn audited(request: &Self::Request, _: Option<&()>, audited: &mut Audited) {
+                audited.request_parameters = key_parameter(&request.key_id);
+            }
+        }
+    };
+}
+
+switch!(EnableKey, EnableKeyRequest, "EnableKey", "kms:EnableKey", KeyState::Enabled);
+switch!(DisableKey, DisableKeyRequest, "DisableKey", "kms:DisableKey", KeyState::Disabled);
+
+pub(crate) struct UpdateKeyDescription;
+
+impl KeyOperation for UpdateKeyDescription {
+    type Request = Valid<UpdateKeyDescriptionRequest>;
+    type Response = ();
+    const NAME: &'static str = "UpdateKeyDescription";
+    const ACTION: &'static str = "kms:UpdateKeyDescription";
+    const FORMS: Forms = Forms::Key;
+    const CROSS_ACCOUNT: bool = false;
+    const READ_ONLY: bool = false;
+    const PERMITS: Permits = Permits::NotPendingDeletion;
+
+    fn key_id(request: &Self::Request) -> &str {
+        &request.key_id
+    }
+
+    async fn perform(call: &mut Call<'_>, key: &NamedKey, request: &Self::Request) -> Result<Outcome<()>, KmsError> {
+        change(call, key, |key| key.description.clone_from(&request.description))
+    }
+
+    fn audited(request: &Self::Request, _: Option<&()>, audited: &mut Audited) {
+        audited.request_parameters =
+            key_parameter(&request.key_id).with("description", Value::public_text(&request.description));
+    }
+}
+
+pub(crate) struct ScheduleKeyDeletion;
+
+impl KeyOperation for ScheduleKeyDeletion {
+    type Request = Valid<ScheduleKeyDeletionRequest>;
+    type Response = ScheduleKeyDeletionResponse;
+    const NAME: &'static str = "ScheduleKeyDeletion";
+    const ACTION: &'static str = "kms:ScheduleKeyDeletion";
+    const FORMS: Forms = Forms::Key;
+    const CROSS_ACCOUNT: bool = false;
+    const READ_ONLY: bool = false;
+    const PERMITS: Permits = Permits::NotPendingDeletion;
+
+    fn key_id(request: &Self::Request) -> &str {
+        &request.key_id
+    }
+
+    fn check(request: &Self::Request) -> Result<(), KmsError> {
+        let (least, most, _) = WINDOW_DAYS;
+        match request.pending_window_in_days {
+            Some(days) if !(least..=most).contains(&days) => {
+                Err(KmsError::validation(format!("PendingWindowInDays must be between {least} and {most}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn perform(
+        call: &mut Call<'_>,
+        key: &NamedKey,
+        request: &Self::Request,
+    ) -> Result<Outcome<ScheduleKeyDeletionResponse>, KmsError> {
+        let days = request.pending_window_in_days.unwrap_or(WINDOW_DAYS.2);
+        let at = Timestamp::from_millis(call.now().millis().saturating_add(i64::from(days) * DAY_MILLIS));
+        let mut changed = Key::clone(key.key());
+        changed.state = KeyState::PendingDeletion { at };
+        let state = wire_state(changed.state);
+        let mut writes = Writes::default();
+        Due::plan(call, &mut writes, SERVICE, at, &deletion_job(&changed)).await?;
+        writes.put(call, facts_key(&changed.region, &changed.id), changed)?;
+        let response = ScheduleKeyDeletionResponse {
+            key_id: Some(key.arn.clone()),
+            deletion_date: Some(at),
+            key_state: Some(state),
+            pending_window_in_days: Some(days),
+        };
+        Ok(Outcome::with_writes(response, writes))
+    }
+
+    fn audited(request: &Self::Request, response: Option<&ScheduleKeyDeletionResponse>, audited: &mut Audited) {
+        let days = request.pending_window_in_days.unwrap_or(WINDOW_DAYS.2);
+        audited.request_parameters = key_parameter(&request.key_id).with("pendingWindowInDays", i64::from(days));
+        if let Some(response) = response {
+            audited.response_elements = key_parameter(response.key_id.as_deref().unwrap_or_default())
+                .with("keyState", Value::public_text("PendingDeletion"))
+                .with("pendingWindowInDays", i64::from(days))
+                .with(
+                    "deletionDate",
+                    Value::public_text(&response.deletion_date.map(Timestamp::to_iso8601).unwrap_or_default()),
+                );
+        }
+    }
+}
+
+pub(crate) struct CancelKeyDeletion;
+
+impl KeyOperation for CancelKeyDeletion {
+    type Request = Valid<CancelKeyDeletionRequest>;
+    type Response = CancelKeyDeletionResponse;
+    const NAME: &'static str = "CancelKeyDeletion";
+    const ACTION: &'static str = "kms:CancelKeyDeletion";
+    const FORMS: Forms = Forms::Key;
+    const CROSS_ACCOUNT: bool = false;
+    const READ_ONLY: bool = false;
+    const PERMITS: Permits = Permits::PendingDeletion;
+
+    fn key_id(request: &Self::Request) -> &str {
+        &request.key_id
+    }
+
+    async fn perform(
+        call: &mut Call<'_>,
+        key: &NamedKey,
+        _: &Self::Request,
+    ) -> Result<Outcome<CancelKeyDeletionResponse>, KmsError> {
+        let mut writes = Writes::default();
+        if let KeyState::PendingDeletion { at } = key.key().state {
+            Due::cancel(call, &mut writes, SERVICE, at, &deletion_job(key.key())).await?;
+        }
+        let mut changed = Key::clone(key.key());
+        changed.state = KeyState::Disabled;
+        writes.put(call, facts_key(&changed.region, &changed.id), changed)?;
+        Ok(Outcome::with_writes(CancelKeyDeletionResponse { key_id: Some(key.arn.clone()) }, writes))
+    }
+
+    fn audited(request: &Self::Request, response: Option<&CancelKeyDeletionResponse>, audited: &mut Audited) {
+        audited.request_parameters = key_parameter(&request.key_id);
+        if let Some(arn) = response.and_then(|response| response.key_id.as_deref()) {
+            audited.response_elements = key_parameter(arn);
+        }
+    }
+}
+
+fn deletion_job(key: &Key) -> String {
+    format!("delete {} {}", key.region, key.id)
+}
+
+fn sweep_job(region: &str, account: &str, id: &str) -> String {
+    format!("sweep {region} {account} {id}")
+}
+
+/// Does one due job of this service.
+pub(crate) async fn run(call: &mut Call<'_>, job: &DueJob) -> Result<JobOutcome, Fault> {
+    let words: Vec<&str> = job.job.split(' ').collect();
+    match *words.as_slice() {
+        ["delete", region, id] => delete(call, job.due, region, id).await,
+        ["sweep", region, account, id] => sweep(call, job.due, region, account, id).await,
+        _ => Err(Fault::RecordMalformed(job.row.printable())),
+    }
+}
+
+/// The key's material and facts go in one commit; its aliases are swept after.
+async fn delete(call: &mut Call<'_>, due: Timestamp, region: &str, id: &str) -> Result<JobOutcome, Fault> {
+    let mut writes = Writes::default();
+    let facts = facts_key(region, id);
+    let key = call.row::<Key>(&facts).await?;
+    // A cancelled or repeated deletion finds the key in another state, or gone: nothing is left to do.
+    let key = key.filter(|row| row.record.state == KeyState::PendingDeletion { at: due });
+    let Some(key) = key else {
+        return Ok(JobOutcome { writes, event: None, account: String::new(), region: region.to_owned() });
+    };
+    let key = key.record;
+    for material in &key.materials {
+        let row = material_key(region, id, material);
+        if call.row::<Material>(&row).await?.is_some() {
+            writes.delete(row);
+        }
+    }
+    let listed = listed_key(region, &key.account, id);
+    if call.row::<Listed>(&listed).await?.is_some() {
+        writes.delete(listed);
+    }
+    writes.delete(facts);
+    if !call.rows::<Listed>(&alias_of_key(region, id, ""), None, 1).await?.is_empty() {
+        Due::plan(call, &mut writes, SERVICE, due, &sweep_job(region, &key.account, id)).await?;
+    }
+    let audited = Audited {
+        response_elements: key_parameter(&key.arn()),
+        resources: vec![(key.arn(), key.account.clone())],
+        ..Audited::default()
+    };
+    let event = Some(("DeleteKey", audited));
+    Ok(JobOutcome { writes, event, account: key.account.clone(), region: region.to_owned() })
+}
+
+/// Removes aliases of a key that is gone, some at a time.
+async fn sweep(
+    call: &mut Call<'_>,
+    due: Timestamp,
+    region: &str,
+    account: &str,
+    id: &str,
+) -> Result<JobOutcome, Fault> {
+    let mut writes = Writes::default();
+    let named = call.rows::<Listed>(&alias_of_key(region, id, ""), None, SWEEP + 1).await?;
+    for (row, _) in named.iter().take(SWEEP) {
+        let name = row.rest().strip_prefix("named/").unwrap_or_default();
+        let alias = alias_key(region, account, name);
+        if call.row::<Alias>(&alias).await?.is_some_and(|alias| alias.record.target == id) {
+            writes.delete(alias);
+        }
+        writes.delete(row.clone());
+    }
+    if named.len() > SWEEP {
+        let later = Timestamp::from_millis(due.millis().saturating_add(1));
+        Due::plan(call, &mut writes, SERVICE, later, &sweep_job(region, account, id)).await?;
+    }
+    Ok(JobOutcome { writes, event: None, account: account.to_owned(), region: region.to_owned() })
+}

@@ -1,0 +1,15 @@
+//! The operations, one file each or one file for those that share nearly everything.
+
+pub(crate) mod aliases;
+pub(crate) mod cipher;
+pub(crate) mod create_key;
+pub(crate) mod decrypt;
+pub(crate) mod encrypt;
+pub(crate) mod generate_data_key;
+pub(crate) mod generate_random;
+pub(crate) mod keys;
+pub(crate) mod lifecycle;
+pub(crate) mod listing;
+pub(crate) mod policies;
+pub(crate) mod re_encrypt;
+pub(crate) mod tags;

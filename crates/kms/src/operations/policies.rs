@@ -1,0 +1,196 @@
+//! Key policies: GetKeyPolicy, PutKeyPolicy, ListKeyPolicies, and the checks before one is saved.
+
+use std::sync::Arc;
+
+use claviger_api::Valid;
+use claviger_api::kms::{
+    GetKeyPolicyRequest, GetKeyPolicyResponse, ListKeyPoliciesRequest, ListKeyPoliciesResponse, PutKeyPolicyRequest,
+};
+use claviger_engine::Value;
+use claviger_engine::{Audited, Call, Fault, Outcome};
+use claviger_policy::{
+    AccountId, Document, Limits, MalformedKind, NoContext, Question, default_key_policy, keeps_policy_writable,
+};
+
+use super::listing::{page_of, page_parameters, position_marker};
+use super::tags::change;
+use crate::KmsError;
+use crate::find::{Forms, NamedKey};
+use crate::operation::{KeyOperation, key_parameter};
+use crate::state::Permits;
+
+/// The one policy name that a key has.
+const DEFAULT: &str = "default";
+/// The policy that AWS's sharing service manages.
+const SHARED: &str = "AWS_RAM";
+
+/// The policy of a key that was made without one.
+pub(crate) fn default_policy(account: &str) -> Result<Document, KmsError> {
+    let account = account_id(account)?;
+    Document::parse_key_policy(&default_key_policy(account), &Limits::KEY_POLICY)
+        .map_err(|_| Fault::RecordMalformed("default key policy".to_owned()).into())
+}
+
+pub(crate) fn account_id(account: &str) -> Result<AccountId, KmsError> {
+    AccountId::parse(account).ok_or_else(|| Fault::RecordMalformed("account id".to_owned()).into())
+}
+
+/// A policy that may be saved for this key, or AWS's reason why not (reference/authorization.md section 7).
+pub(crate) fn checked_policy(
+    call: &Call<'_>,
+    text: &str,
+    arn: &str,
+    account: &str,
+    bypass: bool,
+) -> Result<Document, KmsError> {
+    let document = Document::parse_key_policy(text, &Limits::KEY_POLICY).map_err(|malformed| {
+        let text = malformed.message().to_owned();
+        match malformed.kind() {
+            MalformedKind::TooLong => KmsError::LimitExceeded(text),
+            MalformedKind::Syntax | MalformedKind::InvalidPrincipal | MalformedKind::Unsupported => {
+                KmsError::MalformedPolicy(text)
+            }
+        }
+    })?;
+    if call.principals_must_exist() && !document.principals().iter().all(|name| exists(call, name)) {
+        return Err(KmsError::MalformedPolicy(
+            "Policy contains a statement with one or more invalid principals.".to_owned(),
+        ));
+    }
+    let question = Question {
+        principal: call.caller().principal(),
+        action: "kms:PutKeyPolicy",
+        resource_arn: arn,
+        resource_account: account_id(account)?,
+        cross_account_capable: false,
+        context: &NoContext,
+    };
+    if !bypass && !keeps_policy_writable(&question, &document) {
+        return Err(KmsError::MalformedPolicy(
+            "The new key policy will not allow you to update the key policy in the future.".to_owned(),
+        ));
+    }
+    Ok(document)
+}
+
+/// Whether a principal exists. Users and roles cannot be made yet, so only accounts of this deployment do.
+fn exists(call: &Call<'_>, name: &claviger_policy::PrincipalName) -> bool {
+    use claviger_policy::PrincipalName as Name;
+    match name {
+        Name::Everyone => true,
+        Name::Account(account) => call.account_exists(account.as_str()),
+        _ => false,
+    }
+}
+
+pub(crate) struct GetKeyPolicy;
+
+impl KeyOperation for GetKeyPolicy {
+    type Request = Valid<GetKeyPolicyRequest>;
+    type Response = GetKeyPolicyResponse;
+    const NAME: &'static str = "GetKeyPolicy";
+    const ACTION: &'static str = "kms:GetKeyPolicy";
+    const FORMS: Forms = Forms::Key;
+    const CROSS_ACCOUNT: bool = false;
+    const READ_ONLY: bool = true;
+    const PERMITS: Permits = Permits::Any;
+
+    fn key_id(request: &Self::Request) -> &str {
+        &request.key_id
+    }
+
+    async fn perform(
+        _: &mut Call<'_>,
+        key: &NamedKey,
+        request: &Self::Request,
+    ) -> Result<Outcome<GetKeyPolicyResponse>, KmsError> {
+        if request.policy_name.as_deref().unwrap_or(DEFAULT) != DEFAULT {
+            return Err(KmsError::NotFound("No such policy exists".to_owned()));
+        }
+        Ok(Outcome::read_only(GetKeyPolicyResponse {
+            policy: Some(key.key().policy.text().to_owned()),
+            policy_name: Some(DEFAULT.to_owned()),
+        }))
+    }
+
+    fn audited(request: &Self::Request, _: Option<&GetKeyPolicyResponse>, audited: &mut Audited) {
+        let name = request.policy_name.as_deref().unwrap_or(DEFAULT);
+        audited.request_parameters = key_parameter(&request.key_id).with("policyName", Value::public_text(name));
+    }
+}
+
+pub(crate) struct PutKeyPolicy;
+
+impl KeyOperation for PutKeyPolicy {
+    type Request = Valid<PutKeyPolicyRequest>;
+    type Response = ();
+    const NAME: &'static str = "PutKeyPolicy";
+    const ACTION: &'static str = "kms:PutKeyPolicy";
+    const FORMS: Forms = Forms::Key;
+    const CROSS_ACCOUNT: bool = false;
+    const READ_ONLY: bool = false;
+    const PERMITS: Permits = Permits::Any;
+
+    fn key_id(request: &Self::Request) -> &str {
+        &request.key_id
+    }
+
+    fn check(request: &Self::Request) -> Result<(), KmsError> {
+        match request.policy_name.as_deref().unwrap_or(DEFAULT) {
+            DEFAULT => Ok(()),
+            SHARED => Err(KmsError::validation("The AWS_RAM policy can only be managed by the RAM service")),
+            _ => Err(KmsError::NotFound("No such policy exists".to_owned())),
+        }
+    }
+
+    async fn perform(call: &mut Call<'_>, key: &NamedKey, request: &Self::Request) -> Result<Outcome<()>, KmsError> {
+        let bypass = request.bypass_policy_lockout_safety_check == Some(true);
+        let policy = checked_policy(call, &request.policy, &key.arn, &key.key().account, bypass)?;
+        change(call, key, |key| key.policy = Arc::new(policy))
+    }
+
+    fn audited(request: &Self::Request, _: Option<&()>, audited: &mut Audited) {
+        let name = request.policy_name.as_deref().unwrap_or(DEFAULT);
+        audited.request_parameters = key_parameter(&request.key_id)
+            .with("policyName", Value::public_text(name))
+            .with("policy", Value::public_text(&request.policy))
+            .with("bypassPolicyLockoutSafetyCheck", request.bypass_policy_lockout_safety_check == Some(true));
+    }
+}
+
+pub(crate) struct ListKeyPolicies;
+
+impl KeyOperation for ListKeyPolicies {
+    type Request = Valid<ListKeyPoliciesRequest>;
+    type Response = ListKeyPoliciesResponse;
+    const NAME: &'static str = "ListKeyPolicies";
+    const ACTION: &'static str = "kms:ListKeyPolicies";
+    const FORMS: Forms = Forms::Key;
+    const CROSS_ACCOUNT: bool = false;
+    const READ_ONLY: bool = true;
+    const PERMITS: Permits = Permits::Any;
+
+    fn key_id(request: &Self::Request) -> &str {
+        &request.key_id
+    }
+
+    async fn perform(
+        _: &mut Call<'_>,
+        _: &NamedKey,
+        request: &Self::Request,
+    ) -> Result<Outcome<ListKeyPoliciesResponse>, KmsError> {
+        page_of(request.limit, (100, 1_000))?;
+        let policy_names =
+            if position_marker(request.marker.as_deref())? == 0 { vec![DEFAULT.to_owned()] } else { vec![] };
+        Ok(Outcome::read_only(ListKeyPoliciesResponse {
+            policy_names: Some(policy_names),
+            next_marker: None,
+            truncated: Some(false),
+        }))
+    }
+
+    fn audited(request: &Self::Request, _: Option<&ListKeyPoliciesResponse>, audited: &mut Audited) {
+        audited.request_parameters = page_parameters(request.limit, request.marker.as_deref())
+            .with("keyId", Value::public_text(&request.key_id));
+    }
+}

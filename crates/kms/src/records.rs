@@ -1,0 +1,244 @@
+//! What KMS stores: a key's facts, its material, its aliases. Docs: docs/FORMATS.md, "KMS records".
+
+use std::sync::Arc;
+
+use claviger_api::Timestamp;
+use claviger_crypto::{DomainKeys, KeyId, KeyMaterial, MaterialId};
+use claviger_engine::{BadRecord, Fault, Reader, Record, RowKey, Writer};
+use claviger_policy::{Document, Limits};
+
+/// The state that a key was put into. Enabled is only this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum KeyState {
+    /// It may be used.
+    Enabled,
+    /// It may not be used until it is enabled.
+    Disabled,
+    /// It will be destroyed at this time.
+    PendingDeletion {
+        /// When its material goes.
+        at: Timestamp,
+    },
+}
+
+/// The facts of a KMS key that describe and restrict it. One row, and the cache's unit.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    /// The UUID.
+    pub(crate) id: String,
+    /// The account that owns it.
+    pub(crate) account: String,
+    /// Its Region.
+    pub(crate) region: String,
+    /// When it was made.
+    pub(crate) created: Timestamp,
+    /// What its owner says of it.
+    pub(crate) description: String,
+    /// Its state.
+    pub(crate) state: KeyState,
+    /// Its policy, compiled.
+    pub(crate) policy: Arc<Document>,
+    /// Its tags, by key.
+    pub(crate) tags: Vec<(String, String)>,
+    /// INVARIANT (current material): never empty; the last element is what Encrypt uses, and each has its row.
+    pub(crate) materials: Vec<MaterialId>,
+}
+
+impl Key {
+    /// `arn:aws:kms:REGION:ACCOUNT:key/ID`.
+    #[must_use]
+    pub(crate) fn arn(&self) -> String {
+        key_arn(&self.region, &self.account, &self.id)
+    }
+
+    /// The material that Encrypt uses.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the record has none.
+    pub(crate) fn current(&self) -> Result<&MaterialId, Fault> {
+        self.materials.last().ok_or_else(|| Fault::RecordMalformed(facts_key(&self.region, &self.id).printable()))
+    }
+}
+
+/// The ARN of a key.
+#[must_use]
+pub(crate) fn key_arn(region: &str, account: &str, id: &str) -> String {
+    ["arn:aws:kms:", region, ":", account, ":key/", id].concat()
+}
+
+/// The ARN of an alias; the name starts with `alias/`.
+#[must_use]
+pub(crate) fn alias_arn(region: &str, account: &str, name: &str) -> String {
+    ["arn:aws:kms:", region, ":", account, ":", name].concat()
+}
+
+fn of_key(region: &str, id: &str) -> String {
+    [region, ".", id].concat()
+}
+
+/// The row of a key's facts.
+#[must_use]
+pub(crate) fn facts_key(region: &str, id: &str) -> RowKey {
+    RowKey::new("key", &of_key(region, id), "facts")
+}
+
+/// The row of one material of a key.
+#[must_use]
+pub(crate) fn material_key(region: &str, id: &str, material: &MaterialId) -> RowKey {
+    RowKey::new("key", &of_key(region, id), &format!("material/{material}"))
+}
+
+/// The row that lists a key under its account; `""` gives the common start of all.
+#[must_use]
+pub(crate) fn listed_key(region: &str, account: &str, id: &str) -> RowKey {
+    RowKey::new("keys", &of_key(region, account), id)
+}
+
+/// The row of an alias; `""` gives the common start of all of the account.
+#[must_use]
+pub(crate) fn alias_key(region: &str, account: &str, name: &str) -> RowKey {
+    RowKey::new("alias", &of_key(region, account), name)
+}
+
+/// The row that lists an alias under its key; `""` gives the common start of all.
+#[must_use]
+pub(crate) fn alias_of_key(region: &str, id: &str, name: &str) -> RowKey {
+    RowKey::new("key", &of_key(region, id), &format!("named/{name}"))
+}
+
+const KEY: &str = "kms key";
+const MATERIAL: &str = "kms material";
+const ALIAS: &str = "kms alias";
+const LISTED: &str = "kms listed";
+
+impl Record for Key {
+    fn encode(&self, _: &DomainKeys) -> Result<Vec<u8>, Fault> {
+        // Destructured without `..`, so that a new field cannot be forgotten here.
+        let Self { id, account, region, created, description, state, policy, tags, materials } = self;
+        let mut writer = Writer::record(KEY, 1);
+        writer.text(id);
+        writer.text(account);
+        writer.text(region);
+        writer.i64(created.millis());
+        writer.text(description);
+        match state {
+            KeyState::Enabled => writer.u8(1),
+            KeyState::Disabled => writer.u8(2),
+            KeyState::PendingDeletion { at } => {
+                writer.u8(3);
+                writer.i64(at.millis());
+            }
+        }
+        writer.text(policy.text());
+        writer.list(tags.iter(), |writer, (key, value)| {
+            writer.text(key);
+            writer.text(value);
+        });
+        writer.list(materials.iter(), |writer, id| writer.bytes(id.as_bytes()));
+        Ok(writer.finish())
+    }
+
+    fn decode(bytes: &[u8], _: &DomainKeys) -> Result<Self, BadRecord> {
+        let (mut reader, _) = Reader::record(bytes, KEY, 1)?;
+        let (id, account, region) = (text(&mut reader)?, text(&mut reader)?, text(&mut reader)?);
+        let created = Timestamp::from_millis(reader.i64()?);
+        let description = text(&mut reader)?;
+        let state = match reader.u8()? {
+            1 => KeyState::Enabled,
+            2 => KeyState::Disabled,
+            3 => KeyState::PendingDeletion { at: Timestamp::from_millis(reader.i64()?) },
+            _ => return Err(BadRecord),
+        };
+        let policy = Document::parse_key_policy(reader.text()?, &Limits::default()).map_err(|_| BadRecord)?;
+        let tags = reader.list(|reader| Ok((text(reader)?, text(reader)?)))?;
+        let materials = reader.list(|reader| material_id(reader.bytes()?))?;
+        reader.end()?;
+        if materials.is_empty() {
+            return Err(BadRecord);
+        }
+        let policy = Arc::new(policy);
+        Ok(Self { id, account, region, created, description, state, policy, tags, materials })
+    }
+}
+
+fn text(reader: &mut Reader<'_>) -> Result<String, BadRecord> {
+    reader.text().map(str::to_owned)
+}
+
+fn material_id(bytes: &[u8]) -> Result<MaterialId, BadRecord> {
+    <[u8; 32]>::try_from(bytes).map(MaterialId::from_bytes).map_err(|_| BadRecord)
+}
+
+/// One material of a key, open in memory and wrapped in its row.
+pub(crate) struct Material {
+    /// The key itself, which acts and never shows itself.
+    pub(crate) material: KeyMaterial,
+    /// Which material of which key it is; bound into the wrapping.
+    pub(crate) id: MaterialId,
+}
+
+impl Record for Material {
+    fn encode(&self, keys: &DomainKeys) -> Result<Vec<u8>, Fault> {
+        let mut writer = Writer::record(MATERIAL, 1);
+        writer.text(&self.material.key_id().to_string());
+        writer.bytes(self.id.as_bytes());
+        writer.bytes(&self.material.wrap(keys, self.id.as_bytes())?);
+        Ok(writer.finish())
+    }
+
+    fn decode(bytes: &[u8], keys: &DomainKeys) -> Result<Self, BadRecord> {
+        let (mut reader, _) = Reader::record(bytes, MATERIAL, 1)?;
+        let key_id = KeyId::parse(reader.text()?).map_err(|_| BadRecord)?;
+        let id = material_id(reader.bytes()?)?;
+        let material = KeyMaterial::unwrap(keys, key_id, id.as_bytes(), reader.bytes()?).map_err(|_| BadRecord)?;
+        reader.end()?;
+        if material.material_id() != id {
+            return Err(BadRecord);
+        }
+        Ok(Self { material, id })
+    }
+}
+
+/// An alias: which key it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Alias {
+    /// The key's id.
+    pub(crate) target: String,
+    /// When it was made.
+    pub(crate) created: Timestamp,
+    /// When it was last pointed somewhere.
+    pub(crate) updated: Timestamp,
+}
+
+impl Record for Alias {
+    fn encode(&self, _: &DomainKeys) -> Result<Vec<u8>, Fault> {
+        let Self { target, created, updated } = self;
+        let mut writer = Writer::record(ALIAS, 1);
+        writer.text(target);
+        writer.i64(created.millis());
+        writer.i64(updated.millis());
+        Ok(writer.finish())
+    }
+
+    fn decode(bytes: &[u8], _: &DomainKeys) -> Result<Self, BadRecord> {
+        let (mut reader, _) = Reader::record(bytes, ALIAS, 1)?;
+        let target = text(&mut reader)?;
+        let (created, updated) = (Timestamp::from_millis(reader.i64()?), Timestamp::from_millis(reader.i64()?));
+        reader.end()?;
+        Ok(Self { target, created, updated })
+    }
+}
+
+/// A row that says no more than its key does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed;
+
+impl Record for Listed {
+    fn encode(&self, _: &DomainKeys) -> Result<Vec<u8>, Fault> {
+        Ok(Writer::record(LISTED, 1).finish())
+    }
+
+    fn decode(bytes: &[u8], _: &DomainKeys) -> Result<Self, BadRecord> {
+        Reader::record(bytes, LISTED, 1)?.0.end().map(|()| Self)
+    }
+}

@@ -1,0 +1,163 @@
+//! Conditions, compiled: what a statement demands of the request's context.
+
+use std::net::IpAddr;
+
+use crate::context::Context;
+use crate::scalar::{self, Network};
+use crate::template::Template;
+
+/// Three-valued truth. A value that does not fit its operator's type makes `Unknown`: a Deny then matches, an Allow
+/// does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Truth {
+    No,
+    Unknown,
+    Yes,
+}
+
+impl From<bool> for Truth {
+    fn from(value: bool) -> Self {
+        if value { Self::Yes } else { Self::No }
+    }
+}
+
+impl std::ops::Not for Truth {
+    type Output = Self;
+
+    fn not(self) -> Self {
+        match self {
+            Self::No => Self::Yes,
+            Self::Unknown => Self::Unknown,
+            Self::Yes => Self::No,
+        }
+    }
+}
+
+/// True if any is; an empty list is not.
+fn any(truths: impl Iterator<Item = Truth>) -> Truth {
+    truths.max().unwrap_or(Truth::No)
+}
+
+/// True if all are; an empty list is.
+pub(crate) fn all(truths: impl Iterator<Item = Truth>) -> Truth {
+    truths.min().unwrap_or(Truth::Yes)
+}
+
+/// How the values of the request combine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quantifier {
+    /// No set operator.
+    Single,
+    ForAnyValue,
+    ForAllValues,
+}
+
+/// How two ordered values compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comparison {
+    Equals,
+    LessThan,
+    LessThanEquals,
+    GreaterThan,
+    GreaterThanEquals,
+}
+
+impl Comparison {
+    fn holds<T: Ord>(self, request: T, policy: T) -> Truth {
+        let order = request.cmp(&policy);
+        Truth::from(match self {
+            Self::Equals => order.is_eq(),
+            Self::LessThan => order.is_lt(),
+            Self::LessThanEquals => order.is_le(),
+            Self::GreaterThan => order.is_gt(),
+            Self::GreaterThanEquals => order.is_ge(),
+        })
+    }
+}
+
+/// The values of the policy, in the type of the operator.
+#[derive(Debug)]
+pub(crate) enum Operands {
+    /// Whole texts; wildcards are tokens of the templates where the operator has them.
+    Text {
+        fold: bool,
+        templates: Box<[Template]>,
+    },
+    /// Six parts each.
+    Arn(Box<[[Template; 6]]>),
+    Number(Comparison, Box<[i128]>),
+    Moment(Comparison, Box<[i64]>),
+    Truth(Box<[bool]>),
+    Address(Box<[Network]>),
+    /// Whether the key must be absent.
+    Null(Box<[bool]>),
+}
+
+/// One operator on one key.
+#[derive(Debug)]
+pub(crate) struct Condition {
+    /// In lower case.
+    pub(crate) key: Box<str>,
+    pub(crate) quantifier: Quantifier,
+    pub(crate) if_exists: bool,
+    pub(crate) negated: bool,
+    pub(crate) operands: Operands,
+}
+
+impl Condition {
+    /// Whether the request meets the condition.
+    pub(crate) fn holds(&self, context: &dyn Context) -> Truth {
+        let values = context.values(&self.key).unwrap_or_default();
+        if let Operands::Null(wanted) = &self.operands {
+            return Truth::from(wanted.contains(&values.is_empty()));
+        }
+        if values.is_empty() {
+            return Truth::from(match self.quantifier {
+                Quantifier::ForAllValues => true,
+                Quantifier::ForAnyValue => self.if_exists,
+                Quantifier::Single => self.if_exists || self.negated,
+            });
+        }
+        let mut each = values.iter().map(|value| {
+            let hit = self.operands.hit(value, context);
+            if self.negated { !hit } else { hit }
+        });
+        match (self.quantifier, self.negated) {
+            (Quantifier::ForAnyValue, _) | (Quantifier::Single, false) => any(&mut each),
+            // Without a set operator a negation speaks about all the values: none may match.
+            (Quantifier::ForAllValues, _) | (Quantifier::Single, true) => all(&mut each),
+        }
+    }
+}
+
+impl Operands {
+    /// Whether any of the policy's values matches this value of the request.
+    fn hit(&self, value: &str, context: &dyn Context) -> Truth {
+        match self {
+            Self::Text { fold, templates } => {
+                Truth::from(templates.iter().any(|template| template.matches(value, *fold, context)))
+            }
+            Self::Arn(patterns) => Truth::from(patterns.iter().any(|parts| arn_matches(parts, value, context))),
+            Self::Number(comparison, operands) => scalar::decimal(value)
+                .map_or(Truth::Unknown, |found| any(operands.iter().map(|operand| comparison.holds(found, *operand)))),
+            Self::Moment(comparison, operands) => scalar::moment(value)
+                .map_or(Truth::Unknown, |found| any(operands.iter().map(|operand| comparison.holds(found, *operand)))),
+            Self::Truth(operands) => boolean(value).map_or(Truth::Unknown, |found| operands.contains(&found).into()),
+            Self::Address(networks) => value
+                .parse::<IpAddr>()
+                .map_or(Truth::Unknown, |address| networks.iter().any(|network| network.contains(address)).into()),
+            // Settled before any value is looked at.
+            Self::Null(_) => Truth::Unknown,
+        }
+    }
+}
+
+fn arn_matches(parts: &[Template; 6], value: &str, context: &dyn Context) -> bool {
+    let mut values = value.splitn(6, ':');
+    parts.iter().all(|part| values.next().is_some_and(|value| part.matches(value, false, context)))
+}
+
+/// `true` or `false`, in any letter case.
+pub(crate) fn boolean(text: &str) -> Option<bool> {
+    if text.eq_ignore_ascii_case("true") { Some(true) } else { text.eq_ignore_ascii_case("false").then_some(false) }
+}

@@ -1,0 +1,39 @@
+//! Sockets, TLS, HTTP, limits, deadlines, the clock, metrics, timers.
+//!
+//! [`bind`] takes an address, [`Server::listen`] serves it with a [`Handler`], [`Server::drain`] ends it in good
+//! order. [`Gateway`] is the handler of the AWS face and carries a request through the hops of DESIGN.md section 4;
+//! [`Observer`] is the one of the observer face. [`Limits`] names every bound.
+//!
+//! Architecture invariants: nothing else reads the system's clock ([`SystemClock`]) or repeats work by itself
+//! ([`every`]); a handler sees a request only when head and body are complete and within the limits; a handler's
+//! future is finished even if the client goes away; a panic in it is one failed request.
+
+mod body;
+mod clock;
+mod connection;
+mod dev;
+mod finish;
+mod gateway;
+mod handler;
+mod identifier;
+mod limits;
+mod metrics;
+mod observer;
+mod pulse;
+mod server;
+mod signal;
+mod timer;
+mod tls;
+
+pub use body::{BodyFault, ReadBody};
+pub use clock::SystemClock;
+pub use dev::{Dev, DevClock, DevControls, DevError, DevFault, HostRule};
+pub use gateway::{Api, Gateway, Reply};
+pub use handler::{CallFault, Connection, Handler};
+pub use limits::Limits;
+pub use metrics::Metrics;
+pub use observer::Observer;
+pub use server::{BindError, Bound, Drained, Server, bind};
+pub use signal::stop_signal;
+pub use timer::{Timer, every};
+pub use tls::{PemFault, Tls, TlsError};

@@ -1,0 +1,166 @@
+"""What the audit log says of each call: CloudTrail's record (reference events.md), in clear, and nothing secret."""
+
+import base64
+import json
+import re
+import uuid
+
+import pytest
+from support import server as servers
+from support.aws import ABSENT_ID, Account
+
+NUMBER = "123456789012"
+PLAINTEXT = b"a plaintext that nobody may read in the log"
+
+
+def records(directory):
+    """The records of calls, in order."""
+    lines = [line for path in sorted(directory.glob("segment-*.log")) for line in path.read_text().splitlines()]
+    bodies = [json.loads(line).get("record") for line in lines]
+    return [body for body in bodies if body and "eventName" in body]
+
+
+class Scene:
+    """A server that was used in many ways, and what its log says."""
+
+    def __init__(self, directory):
+        self.ids = {}
+        with servers.dev(directory) as server:
+            self.account = Account(server, NUMBER)
+            kms = self.account.kms
+            self.key = self.note("CreateKey", kms.create_key, Description="audited")["KeyMetadata"]
+            key_id = self.key["KeyId"]
+            self.note("CreateAlias", kms.create_alias, AliasName="alias/audited", TargetKeyId=key_id)
+            context = {"tenant": "blue"}
+            sealed = self.note(
+                "Encrypt", kms.encrypt, KeyId="alias/audited", Plaintext=PLAINTEXT, EncryptionContext=context
+            )
+            self.blob = sealed["CiphertextBlob"]
+            self.note("Decrypt", kms.decrypt, CiphertextBlob=self.blob, EncryptionContext=context)
+            made = self.note("GenerateDataKey", kms.generate_data_key, KeyId=key_id, KeySpec="AES_256")
+            self.data_key = made["Plaintext"]
+            self.note("GenerateRandom", kms.generate_random, NumberOfBytes=32)
+            self.note("ListKeys", kms.list_keys)
+            self.note("TagResource", kms.tag_resource, KeyId=key_id, Tags=[{"TagKey": "a", "TagValue": "b"}])
+            self.note("DisableKey", kms.disable_key, KeyId=key_id)
+            self.note("EncryptDisabled", kms.encrypt, KeyId=key_id, Plaintext=PLAINTEXT)
+            self.note("EncryptAbsent", kms.encrypt, KeyId=ABSENT_ID, Plaintext=PLAINTEXT)
+            self.note("EncryptInvalid", kms.encrypt, KeyId=key_id, Plaintext=b"")
+            self.note("DecryptCorrupt", kms.decrypt, CiphertextBlob=self.blob[:-1] + b"?")
+            self.note("ScheduleKeyDeletion", kms.schedule_key_deletion, KeyId=key_id, PendingWindowInDays=7)
+            server.control("clock", {"advance": "8d"})
+        self.records = records(directory / "audit")
+
+    def note(self, name, call, **arguments):
+        try:
+            answer = call(**arguments)
+        except self.account.kms.exceptions.ClientError as error:
+            answer = error.response
+        self.ids[name] = answer["ResponseMetadata"]["RequestId"]
+        return answer
+
+    def record(self, name):
+        found = [record for record in self.records if record.get("requestID") == self.ids[name]]
+        assert len(found) == 1, (name, found)
+        return found[0]
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory):
+    return Scene(tmp_path_factory.mktemp("scene") / "data")
+
+
+def test_every_call_has_one_record_in_order(scene):
+    positions = [scene.records.index(scene.record(name)) for name in scene.ids]
+    assert positions == sorted(positions)
+
+
+def test_the_fields_of_a_record(scene):
+    record = scene.record("Encrypt")
+    assert record["eventSource"] == "kms.amazonaws.com"
+    assert record["eventName"] == "Encrypt"
+    assert record["awsRegion"] == servers.REGION
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", record["eventTime"])
+    assert record["eventType"] == "AwsApiCall"
+    assert record["readOnly"] is True
+    assert record["sourceIPAddress"] == "127.0.0.1"
+    assert "Boto3" in record["userAgent"] or "boto" in record["userAgent"].lower()
+    assert str(uuid.UUID(record["eventID"])) == record["eventID"]
+    assert record["recipientAccountId"] == NUMBER
+    assert record["userIdentity"]["type"] == "Root"
+    assert record["userIdentity"]["arn"] == scene.account.root
+    assert record["userIdentity"]["accountId"] == NUMBER
+    assert "errorCode" not in record
+    assert record["requestParameters"]["keyId"] == "alias/audited"
+    assert record["requestParameters"]["encryptionContext"] == {"tenant": "blue"}
+    assert record["requestParameters"]["encryptionAlgorithm"] == "SYMMETRIC_DEFAULT"
+    assert record["responseElements"] is None
+    assert record["resources"] == [{"accountId": NUMBER, "type": "AWS::KMS::Key", "ARN": scene.key["Arn"]}]
+
+
+@pytest.mark.parametrize(
+    ("name", "read_only"),
+    [
+        ("CreateKey", False),
+        ("CreateAlias", False),
+        ("Decrypt", True),
+        ("GenerateDataKey", True),
+        ("GenerateRandom", True),
+        ("ListKeys", True),
+        ("TagResource", False),
+        ("DisableKey", False),
+        ("ScheduleKeyDeletion", False),
+    ],
+)
+def test_reads_and_writes_are_told_apart(scene, name, read_only):
+    record = scene.record(name)
+    assert record["eventName"] == name
+    assert record["readOnly"] is read_only
+    assert "errorCode" not in record
+
+
+def test_failures_are_recorded(scene):
+    arn = scene.key["Arn"]
+    for name, code, message in [
+        ("EncryptDisabled", "DisabledException", f"{arn} is disabled."),
+        ("EncryptAbsent", "NotFoundException", f"Key '{scene.account.key_arn(ABSENT_ID)}' does not exist"),
+        ("DecryptCorrupt", "DisabledException", f"{arn} is disabled."),
+    ]:
+        record = scene.record(name)
+        assert (record["errorCode"], record["errorMessage"]) == (code, message)
+    assert scene.record("EncryptInvalid")["errorCode"] == "ValidationException"
+
+
+def test_the_deletion_itself_is_recorded(scene):
+    deletions = [record for record in scene.records if record["eventName"] == "DeleteKey"]
+    assert [record["resources"][0]["ARN"] for record in deletions] == [scene.key["Arn"]]
+
+
+def test_nothing_secret_is_in_the_records(scene):
+    text = json.dumps(scene.records)
+    for secret in (PLAINTEXT, scene.data_key, scene.blob):
+        encoded = base64.b64encode(secret).decode()
+        assert encoded not in text
+        assert secret.hex() not in text
+    assert PLAINTEXT.decode() not in text
+
+
+def test_odd_user_agents_cannot_break_a_line(tmp_path):
+    with servers.dev(tmp_path / "data") as server:
+        account = Account(server, NUMBER)
+        for agent in ['"}\\', "x" * 5000, "\x7f\t", "\xff"]:
+            account.signed("ListKeys", {}, change=lambda headers, agent=agent: headers.update({"User-Agent": agent}))
+        account.signed("TagResource", {"KeyId": '"}\n{\u2028', "Tags": []})
+    assert len(records(tmp_path / "data" / "audit")) >= 4
+    status, output = servers.run("audit", "verify", tmp_path / "data" / "audit")
+    assert status == 0, output
+
+
+def test_requests_without_a_good_signature_do_not_fill_the_log(tmp_path):
+    """They are counted and recorded at a bounded rate, so nobody fills the log from outside."""
+    root = "111122223333=AKIAIOSFODNN7EXAMPLE:secret"
+    with servers.dev(tmp_path / "data", "--enforce", "--root", root) as server:
+        for _ in range(400):
+            server.signed("ListKeys", {}, account="AKIAUNKNOWNUNKNOWN00", secret="x")
+    size = sum(path.stat().st_size for path in (tmp_path / "data" / "audit").glob("segment-*.log"))
+    assert size < 400 * 400

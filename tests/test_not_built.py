@@ -1,0 +1,184 @@
+"""What this release does not do is refused, never ignored: an ignored Recipient would hand out plaintext."""
+
+import botocore.session
+import pytest
+from support.aws import ABSENT_ID, refused
+
+BUILT = {
+    "CancelKeyDeletion",
+    "CreateAlias",
+    "CreateKey",
+    "Decrypt",
+    "DeleteAlias",
+    "DescribeKey",
+    "DisableKey",
+    "EnableKey",
+    "Encrypt",
+    "GenerateDataKey",
+    "GenerateDataKeyWithoutPlaintext",
+    "GenerateRandom",
+    "GetKeyPolicy",
+    "ListAliases",
+    "ListKeyPolicies",
+    "ListKeys",
+    "ListResourceTags",
+    "PutKeyPolicy",
+    "ReEncrypt",
+    "ScheduleKeyDeletion",
+    "TagResource",
+    "UntagResource",
+    "UpdateAlias",
+    "UpdateKeyDescription",
+}
+MODEL = botocore.session.get_session().get_service_model("kms")
+SAMPLES = {
+    "KeyId": ABSENT_ID,
+    "TargetKeyId": ABSENT_ID,
+    "CustomKeyStoreId": "cks-1234567890abcdef0",
+    "CustomKeyStoreName": "store",
+    "ImportToken": b"token",
+    "ReplicaRegion": "us-east-1",
+    "PrimaryRegion": "us-east-1",
+}
+
+
+def sample(shape, name):
+    """A value that satisfies the model's constraints for a required member."""
+    if name in SAMPLES:
+        return SAMPLES[name]
+    if shape.type_name == "blob":
+        return b"x" * max(1, shape.metadata.get("min", 1))
+    if shape.type_name == "string":
+        return shape.enum[0] if shape.enum else "x" * max(20, shape.metadata.get("min", 1))
+    if shape.type_name == "integer":
+        return shape.metadata.get("min", 1)
+    if shape.type_name == "list":
+        return [sample(shape.member, "")]
+    raise AssertionError(f"no sample for {name}: {shape}")
+
+
+def required(operation):
+    shape = MODEL.operation_model(operation).input_shape
+    return {name: sample(shape.members[name], name) for name in shape.required_members}
+
+
+def method(operation):
+    return botocore.xform_name(operation)
+
+
+def test_the_model_has_the_operations_that_the_reference_lists():
+    assert len(MODEL.operation_names) == 56 and set(MODEL.operation_names) >= BUILT
+
+
+@pytest.mark.parametrize("operation", sorted(set(MODEL.operation_names) - BUILT))
+def test_an_operation_that_is_not_built_says_so(account, operation):
+    arguments = required(operation)
+    if operation == "CreateGrant":
+        arguments |= {"GranteePrincipal": account.root}
+    with refused("UnsupportedOperationException"):
+        getattr(account.kms, method(operation))(**arguments)
+
+
+@pytest.mark.parametrize("operation", sorted(name for name in set(MODEL.operation_names) - BUILT if required(name)))
+def test_its_input_is_validated_all_the_same(account, operation):
+    missing = required(operation)
+    with refused("ValidationException") as caught:
+        getattr(account.kms, method(operation))()
+    message = caught.value.response["Error"]["Message"]
+    head = f"{len(missing)} validation error{'s' if len(missing) > 1 else ''} detected: "
+    assert message.startswith(head)
+    for name in missing:
+        path = name[0].lower() + name[1:]
+        assert f"Value null at '{path}' failed to satisfy constraint: Member must not be null" in message
+
+
+RECIPIENT = {"KeyEncryptionAlgorithm": "RSAES_OAEP_SHA_256", "AttestationDocument": b"document"}
+
+
+@pytest.mark.parametrize("operation", ["Decrypt", "GenerateDataKey", "GenerateRandom"])
+def test_a_recipient_is_refused(account, operation):
+    key_id = account.create_key()["KeyId"]
+    blob = account.kms.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
+    arguments = {
+        "Decrypt": {"CiphertextBlob": blob},
+        "GenerateDataKey": {"KeyId": key_id, "KeySpec": "AES_256"},
+        "GenerateRandom": {"NumberOfBytes": 8},
+    }[operation]
+    getattr(account.kms, method(operation))(**arguments)
+    with pytest.raises(account.kms.exceptions.ClientError) as caught:
+        getattr(account.kms, method(operation))(Recipient=RECIPIENT, **arguments)
+    assert caught.value.response["Error"]["Code"] in ("UnsupportedOperationException", "ValidationException")
+    # An empty structure is a Recipient too.
+    with pytest.raises(account.kms.exceptions.ClientError):
+        getattr(account.kms, method(operation))(Recipient={}, **arguments)
+
+
+@pytest.mark.parametrize(
+    "operation", ["Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey", "GenerateDataKeyWithoutPlaintext"]
+)
+def test_a_dry_run_answers_no_result(account, operation):
+    """Either DryRun works as in AWS (DryRunOperationException), or it is refused."""
+    key_id = account.create_key()["KeyId"]
+    blob = account.kms.encrypt(KeyId=key_id, Plaintext=b"x")["CiphertextBlob"]
+    arguments = {
+        "Encrypt": {"KeyId": key_id, "Plaintext": b"x"},
+        "Decrypt": {"CiphertextBlob": blob},
+        "ReEncrypt": {"CiphertextBlob": blob, "DestinationKeyId": key_id},
+        "GenerateDataKey": {"KeyId": key_id, "KeySpec": "AES_256"},
+        "GenerateDataKeyWithoutPlaintext": {"KeyId": key_id, "KeySpec": "AES_256"},
+    }[operation]
+    with pytest.raises(account.kms.exceptions.ClientError) as caught:
+        getattr(account.kms, method(operation))(DryRun=True, **arguments)
+    error = caught.value.response["Error"]
+    assert error["Code"] in ("DryRunOperationException", "UnsupportedOperationException")
+    if error["Code"] == "DryRunOperationException":
+        assert error["Message"] == "The request would have succeeded, but the DryRun option is set."
+    getattr(account.kms, method(operation))(DryRun=False, **arguments)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"MultiRegion": True},
+        {"Origin": "EXTERNAL"},
+        {"Origin": "AWS_CLOUDHSM", "CustomKeyStoreId": "cks-1234567890abcdef0"},
+        {"Origin": "EXTERNAL_KEY_STORE", "CustomKeyStoreId": "cks-1234567890abcdef0", "XksKeyId": "k"},
+        {"CustomKeyStoreId": "cks-1234567890abcdef0"},
+        {"XksKeyId": "k"},
+        {"KeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"},
+        {"KeySpec": "RSA_4096", "KeyUsage": "ENCRYPT_DECRYPT"},
+        {"KeySpec": "ECC_NIST_P256", "KeyUsage": "SIGN_VERIFY"},
+        {"KeySpec": "ECC_NIST_P384", "KeyUsage": "KEY_AGREEMENT"},
+        {"KeySpec": "HMAC_256", "KeyUsage": "GENERATE_VERIFY_MAC"},
+        {"KeySpec": "ML_DSA_65", "KeyUsage": "SIGN_VERIFY"},
+        {"KeySpec": "SM2", "KeyUsage": "SIGN_VERIFY"},
+        {"CustomerMasterKeySpec": "RSA_2048", "KeyUsage": "SIGN_VERIFY"},
+    ],
+    ids=lambda options: "-".join(str(value) for value in options.values()),
+)
+def test_a_kind_of_key_that_is_not_built_is_not_made(account, options):
+    with pytest.raises(account.kms.exceptions.ClientError) as caught:
+        account.create_key(**options)
+    error = caught.value.response["Error"]
+    refusals = ("UnsupportedOperationException", "ValidationException", "CustomKeyStoreNotFoundException")
+    assert error["Code"] in refusals, error
+    assert account.kms.list_keys()["Keys"] == []
+
+
+def test_an_unknown_spec_is_an_enum_violation(account):
+    for member, path in [("KeySpec", "keySpec"), ("KeyUsage", "keyUsage"), ("Origin", "origin")]:
+        with refused("ValidationException") as caught:
+            account.create_key(**{member: "INVALID"})
+        head = f"1 validation error detected: Value 'INVALID' at '{path}' failed to satisfy constraint: "
+        assert caught.value.response["Error"]["Message"].startswith(head + "Member must satisfy enum value set: [")
+
+
+def test_listing_keys_of_other_owners(account):
+    """`ResourceOwners` (keys shared through RAM) either works on own keys or is refused."""
+    key_id = account.create_key()["KeyId"]
+    try:
+        listed = account.kms.list_keys(ResourceOwners=["SELF"])["Keys"]
+    except account.kms.exceptions.ClientError as error:
+        assert error.response["Error"]["Code"] in ("UnsupportedOperationException", "ValidationException")
+    else:
+        assert [key["KeyId"] for key in listed] == [key_id]
