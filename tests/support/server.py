@@ -52,6 +52,7 @@ class Server:
         self._clients = {}
         self.ca_file = None
         self.url = None
+        self.ended = False
         started = time.monotonic()
         self.process = subprocess.Popen(
             [*prefix, str(BINARY), *self.arguments],
@@ -101,12 +102,13 @@ class Server:
         return self
 
     def __exit__(self, *error):
-        if self.process.poll() is None:
+        if not self.ended:
             self.stop()
 
     def stop(self):
         """SIGTERM: the process drains and leaves with status 0, having panicked at no time."""
         assert self.process.poll() is None, f"the server died: {self.process.returncode}\n{self.log}"
+        self.ended = True
         self.process.terminate()
         try:
             status = self.process.wait(STOP_SECONDS)
@@ -119,6 +121,7 @@ class Server:
 
     def kill(self):
         """SIGKILL, at once."""
+        self.ended = True
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         self._reader.join(5)

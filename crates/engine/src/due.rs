@@ -1,5 +1,7 @@
 //! Work that falls due: an index by time in the store, and the runner that asks the services to do it.
 
+use std::sync::atomic::Ordering;
+
 use claviger_api::Timestamp;
 use claviger_audit::{Call as Head, Event, EventType, Prepared, Resource, Text, Time, Value};
 use claviger_crypto::DomainKeys;
@@ -103,12 +105,21 @@ impl Engine {
                 })
                 .collect();
             if due.is_empty() {
+                self.erase_destroyed().await;
                 return Ok(done);
             }
             for job in &due {
                 self.run_one(jobs, job).await?;
                 done += 1;
             }
+        }
+    }
+
+    /// Clears from the store's files what destroyed material left there. While an older view is open it cannot be
+    /// done; the next run tries again.
+    async fn erase_destroyed(&self) {
+        if self.erasure_wanted.load(Ordering::Acquire) && self.store().erase().await.is_ok() {
+            self.erasure_wanted.store(false, Ordering::Release);
         }
     }
 
@@ -148,6 +159,7 @@ impl Engine {
             match self.commit(seen, writes, Some((&row, &prepared))).await? {
                 Committed::Conflict => {}
                 Committed::Done => {
+                    self.erasure_wanted.store(true, Ordering::Release);
                     event!(info, "a due job was done", job = LogText::new(&job.job));
                     let pending = self.audit().open_call(head);
                     drop(self.audit().append_committed(pending, prepared, number, ()));

@@ -54,6 +54,8 @@ pub struct Engine {
     any_broken: AtomicBool,
     outbox_next: AtomicU64,
     injected: InjectedFaults,
+    /// Destroyed material may still be in the store's files. True at start, since a crash may have come between.
+    pub(crate) erasure_wanted: AtomicBool,
     refusals: Mutex<(i64, u32)>,
     accounts: RwLock<Option<BTreeSet<String>>>,
 }
@@ -87,6 +89,7 @@ impl Engine {
             broken: RwLock::new(broken),
             outbox_next: AtomicU64::new(number + 1),
             injected: InjectedFaults::default(),
+            erasure_wanted: AtomicBool::new(true),
             refusals: Mutex::default(),
             accounts: RwLock::default(),
             parts,
@@ -109,15 +112,15 @@ impl Engine {
         let pending = self.parts.audit.open_call(trail::head(self, caller, meta, &O::ROW));
         for _ in 0..COMMIT_RETRIES_MAX {
             let mut call = Call::new(self, caller, meta);
-            let mut decisions = Vec::new();
-            let result = self.attempt::<O>(&mut call, service, request, &mut decisions).await;
+            let mut trace = Trace::default();
+            let result = self.attempt::<O>(&mut call, service, request, &mut trace).await;
             let (response, writes) = match result {
                 Ok(Outcome { response, writes }) => (Ok(response), writes),
                 Err(error) => (Err(self.explain(&error)), Writes::default()),
             };
-            let mut audited = Audited::default();
-            O::audited(request, response.as_ref().ok(), &mut audited);
-            let event = trail::event(&O::ROW, audited, response.as_ref().err(), &decisions);
+            let resources = trace.authorized.as_ref().map(Authorized::resources);
+            O::audited(request, resources, response.as_ref().ok(), &mut trace.audited);
+            let event = trail::event(&O::ROW, trace.audited, response.as_ref().err(), &trace.decisions);
             if writes.is_empty() {
                 return self.parts.audit.append(pending, &event, response).map_err(|_| self.unrecorded());
             }
@@ -131,7 +134,7 @@ impl Engine {
                 }
                 Err(fault) => {
                     let error = self.explain(&O::Error::from(fault.into()));
-                    let event = trail::event(&O::ROW, Audited::default(), Some(&error), &decisions);
+                    let event = trail::event(&O::ROW, Audited::default(), Some(&error), &trace.decisions);
                     return self.parts.audit.append(pending, &event, Err(error)).map_err(|_| self.unrecorded());
                 }
             }
@@ -146,7 +149,7 @@ impl Engine {
         call: &mut Call<'_>,
         service: &O::Service,
         request: &O::Request,
-        decisions: &mut Vec<Decision>,
+        trace: &mut Trace<O>,
     ) -> Result<Outcome<O::Response>, O::Error> {
         let drawn = || call.random().map(u32::from_be_bytes).unwrap_or_default();
         if let Some(strike) = self.injected.strike(O::ROW.name, drawn) {
@@ -164,12 +167,16 @@ impl Engine {
         }
         for question in &questions {
             let (decision, refusal) = decide(call.caller(), question);
-            decisions.push(decision);
+            trace.decisions.push(decision);
+            if question.resource != "*" {
+                let owner = question.resource_account.as_str().to_owned();
+                trace.audited.resources.push((question.resource.clone(), owner));
+            }
             if let Some(text) = refusal {
                 return Err(CommonError::AccessDenied(text).into());
             }
         }
-        let authorized = Authorized::new(resources, decisions.clone());
+        let authorized = trace.authorized.insert(Authorized::new(resources, trace.decisions.clone()));
         O::perform(call, service, authorized, request).await
     }
 
@@ -347,6 +354,19 @@ impl Engine {
     /// Names the accounts of the deployment; before this is called, every account exists (dev).
     pub fn set_accounts(&self, accounts: BTreeSet<String>) {
         *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Some(accounts);
+    }
+}
+
+/// What one run of a call leaves for its record.
+struct Trace<O: Operation> {
+    decisions: Vec<Decision>,
+    audited: Audited,
+    authorized: Option<Authorized<O>>,
+}
+
+impl<O: Operation> Default for Trace<O> {
+    fn default() -> Self {
+        Self { decisions: Vec::new(), audited: Audited::default(), authorized: None }
     }
 }
 

@@ -127,7 +127,7 @@ pub struct Audited {
     pub response_elements: Value,
     /// `additionalEventData`.
     pub additional: Value,
-    /// The ARNs of the resources, with the account that owns each.
+    /// ARNs of resources with the account that owns each; those that authorization was asked about come by themselves.
     pub resources: Vec<(String, String)>,
 }
 
@@ -164,12 +164,17 @@ pub trait Operation: Send + Sync + Sized + 'static {
     fn perform(
         call: &mut Call<'_>,
         service: &Self::Service,
-        authorized: Authorized<Self>,
+        authorized: &Authorized<Self>,
         request: &Self::Request,
     ) -> impl Future<Output = Result<Outcome<Self::Response>, Self::Error>> + Send;
 
-    /// What the audit record shows of it, from the request and, where it came so far, the response.
-    fn audited(request: &Self::Request, response: Option<&Self::Response>, audited: &mut Audited);
+    /// What the audit record shows of it: from the request and, where it came so far, the records and the response.
+    fn audited(
+        request: &Self::Request,
+        resources: Option<&Self::Resources>,
+        response: Option<&Self::Response>,
+        audited: &mut Audited,
+    );
 }
 
 /// A piece of background work that has fallen due, as its service stored it.

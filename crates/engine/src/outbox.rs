@@ -49,6 +49,8 @@ impl Engine {
                 self.audit().replay(number, &row.record.0).map_err(|_| Fault::Audit)?;
                 self.outbox_above(number);
             }
+            // The records must be on disk in the log before their rows leave the store.
+            self.audit().sync().map_err(|_| Fault::Audit)?;
             self.remove_logged(rows.iter().map(|(key, _)| key.clone()).collect()).await?;
             match rows.last() {
                 Some((key, _)) if rows.len() == PAGE => after = Some(key.clone()),
@@ -57,12 +59,15 @@ impl Engine {
         }
     }
 
-    /// Puts the log on disk and removes the outbox rows that it now holds. Called by a timer; blocks on the disk.
+    /// Puts the log on disk and removes the outbox rows that it now holds. Called by a timer.
     ///
     /// # Errors
     /// [`Fault::Audit`] when the log could not be written; what is in the outbox stays there.
     pub async fn sync_audit(&self) -> Result<(), Fault> {
-        let synced = self.audit().sync().map_err(|_| Fault::Audit)?;
+        let audit = self.audit().clone();
+        // The disk may be slow; calls must not wait for it.
+        let synced = tokio::task::spawn_blocking(move || audit.sync()).await.map_err(|_| Fault::Audit)?;
+        let synced = synced.map_err(|_| Fault::Audit)?;
         let keys: Vec<RowKey> = synced.commits.iter().map(|number| outbox_key(self.node(), *number)).collect();
         for page in keys.chunks(PAGE) {
             self.remove_logged(page.to_vec()).await?;
@@ -74,8 +79,6 @@ impl Engine {
         if keys.is_empty() {
             return Ok(());
         }
-        // The rows must be on disk in the log before they leave the store; at start replay has just written them.
-        self.audit().sync().map_err(|_| Fault::Audit)?;
         let (caller, meta) = (Caller::system(""), CallMeta::system());
         let mut call = Call::new(self, &caller, &meta);
         let mut writes = Writes::default();

@@ -106,7 +106,7 @@ impl Operation for CreateAccessKey {
     async fn perform(
         call: &mut Call<'_>,
         _: &Iam,
-        _: Authorized<Self>,
+        _: &Authorized<Self>,
         _: &Self::Request,
     ) -> Result<Outcome<CreateAccessKeyResponse>, IamError> {
         if own(call).await?.len() >= KEYS_MAX {
@@ -124,7 +124,12 @@ impl Operation for CreateAccessKey {
         Ok(Outcome::with_writes(CreateAccessKeyResponse { access_key }, writes))
     }
 
-    fn audited(_: &Self::Request, response: Option<&CreateAccessKeyResponse>, audited: &mut Audited) {
+    fn audited(
+        _: &Self::Request,
+        _: Option<&Self::Resources>,
+        response: Option<&CreateAccessKeyResponse>,
+        audited: &mut Audited,
+    ) {
         if let Some(response) = response {
             audited.response_elements =
                 Value::object([("accessKeyId", Value::public_text(&response.access_key.access_key_id))]);
@@ -153,7 +158,7 @@ impl Operation for ListAccessKeys {
     async fn perform(
         call: &mut Call<'_>,
         _: &Iam,
-        _: Authorized<Self>,
+        _: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<ListAccessKeysResponse>, IamError> {
         let limit = usize::try_from(request.max_items.unwrap_or(100)).unwrap_or(100);
@@ -173,7 +178,7 @@ impl Operation for ListAccessKeys {
         Ok(Outcome::read_only(response))
     }
 
-    fn audited(_: &Self::Request, _: Option<&ListAccessKeysResponse>, _: &mut Audited) {}
+    fn audited(_: &Self::Request, _: Option<&Self::Resources>, _: Option<&ListAccessKeysResponse>, _: &mut Audited) {}
 }
 
 pub(crate) struct DeleteAccessKey;
@@ -197,7 +202,7 @@ impl Operation for DeleteAccessKey {
     async fn perform(
         call: &mut Call<'_>,
         _: &Iam,
-        _: Authorized<Self>,
+        _: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<()>, IamError> {
         let id = &request.access_key_id;
@@ -214,7 +219,7 @@ impl Operation for DeleteAccessKey {
         Ok(Outcome::with_writes((), writes))
     }
 
-    fn audited(request: &Self::Request, _: Option<&()>, audited: &mut Audited) {
+    fn audited(request: &Self::Request, _: Option<&Self::Resources>, _: Option<&()>, audited: &mut Audited) {
         audited.request_parameters = Value::object([("accessKeyId", Value::public_text(&request.access_key_id))]);
     }
 }

@@ -29,7 +29,7 @@ impl Operation for GetCallerIdentity {
     async fn perform(
         call: &mut Call<'_>,
         _: &Iam,
-        _: Authorized<Self>,
+        _: &Authorized<Self>,
         _: &Self::Request,
     ) -> Result<Outcome<GetCallerIdentityResponse>, IamError> {
         let caller = call.caller();
@@ -41,5 +41,6 @@ impl Operation for GetCallerIdentity {
         }))
     }
 
-    fn audited(_: &Self::Request, _: Option<&GetCallerIdentityResponse>, _: &mut Audited) {}
+    fn audited(_: &Self::Request, _: Option<&Self::Resources>, _: Option<&GetCallerIdentityResponse>, _: &mut Audited) {
+    }
 }

@@ -33,6 +33,8 @@ pub(crate) trait KeyOperation: Send + Sync + Sized + 'static {
     const CROSS_ACCOUNT: bool;
     /// Whether it changes nothing.
     const READ_ONLY: bool;
+    /// Whether `responseElements` shows the key's ARN although the response has none (reference/events.md, K+).
+    const SHOWS_KEY: bool = false;
     /// In which states of the key.
     const PERMITS: Permits;
 
@@ -51,6 +53,12 @@ pub(crate) trait KeyOperation: Send + Sync + Sized + 'static {
         key: &NamedKey,
         request: &Self::Request,
     ) -> impl Future<Output = Result<Outcome<Self::Response>, KmsError>> + Send;
+
+    /// The material that the operation used, where the response does not say it.
+    fn used_material(key: &NamedKey) -> Option<String> {
+        let _ = key;
+        None
+    }
 
     /// What the audit record shows.
     fn audited(request: &Self::Request, response: Option<&Self::Response>, audited: &mut Audited);
@@ -80,7 +88,7 @@ impl<O: KeyOperation> Operation for OnKey<O> {
     async fn perform(
         call: &mut Call<'_>,
         _: &Kms,
-        authorized: Authorized<Self>,
+        authorized: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<Self::Response>, KmsError> {
         let key = authorized.resources();
@@ -88,8 +96,21 @@ impl<O: KeyOperation> Operation for OnKey<O> {
         O::perform(call, key, request).await
     }
 
-    fn audited(request: &Self::Request, response: Option<&Self::Response>, audited: &mut Audited) {
+    fn audited(
+        request: &Self::Request,
+        key: Option<&NamedKey>,
+        response: Option<&Self::Response>,
+        audited: &mut Audited,
+    ) {
         O::audited(request, response, audited);
+        if let (Some(key), Some(_)) = (key, response)
+            && let Some(id) = O::used_material(key)
+        {
+            audited.additional = Value::object([("keyMaterialId", Value::public_text(&id))]);
+        }
+        if let (true, Some(key), Some(_)) = (O::SHOWS_KEY, key, response) {
+            audited.response_elements = key_parameter(&key.arn);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use claviger_engine::{Audited, Authorized, Call, Named, Operation, OperationRow,
 use super::create_key::account_question;
 use super::listing::{page_of, page_parameters};
 use crate::find::{Forms, NamedKey, find};
-use crate::operation::row;
+use crate::operation::{key_parameter, row};
 use crate::records::{Alias, Key, Listed, alias_arn, alias_key, alias_of_key, facts_key};
 use crate::state::Permits;
 use crate::{Kms, KmsError};
@@ -89,7 +89,7 @@ impl Operation for CreateAlias {
     async fn perform(
         call: &mut Call<'_>,
         _: &Kms,
-        authorized: Authorized<Self>,
+        authorized: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<()>, KmsError> {
         let key = authorized.resources().key();
@@ -112,7 +112,10 @@ impl Operation for CreateAlias {
         Ok(Outcome::with_writes((), writes))
     }
 
-    fn audited(request: &Self::Request, _: Option<&()>, audited: &mut Audited) {
+    fn audited(request: &Self::Request, key: Option<&Self::Resources>, done: Option<&()>, audited: &mut Audited) {
+        if let (Some(arn), Some(())) = (key.map(|key| key.arn.as_str()), done) {
+            audited.response_elements = key_parameter(arn);
+        }
         audited.request_parameters = parameters(&request.alias_name, Some(&request.target_key_id));
     }
 }
@@ -205,7 +208,7 @@ impl Operation for UpdateAlias {
     async fn perform(
         call: &mut Call<'_>,
         _: &Kms,
-        authorized: Authorized<Self>,
+        authorized: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<()>, KmsError> {
         let Move { alias, new, .. } = authorized.resources();
@@ -225,7 +228,10 @@ impl Operation for UpdateAlias {
         Ok(Outcome::with_writes((), writes))
     }
 
-    fn audited(request: &Self::Request, _: Option<&()>, audited: &mut Audited) {
+    fn audited(request: &Self::Request, key: Option<&Self::Resources>, done: Option<&()>, audited: &mut Audited) {
+        if let (Some(arn), Some(())) = (key.map(|moved| moved.new.arn.as_str()), done) {
+            audited.response_elements = key_parameter(arn);
+        }
         audited.request_parameters = parameters(&request.alias_name, Some(&request.target_key_id));
     }
 }
@@ -264,7 +270,7 @@ impl Operation for DeleteAlias {
     async fn perform(
         call: &mut Call<'_>,
         _: &Kms,
-        authorized: Authorized<Self>,
+        authorized: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<()>, KmsError> {
         let (region, account) = (call.caller().region().to_owned(), call.caller().account().to_owned());
@@ -275,7 +281,10 @@ impl Operation for DeleteAlias {
         Ok(Outcome::with_writes((), writes))
     }
 
-    fn audited(request: &Self::Request, _: Option<&()>, audited: &mut Audited) {
+    fn audited(request: &Self::Request, key: Option<&Self::Resources>, done: Option<&()>, audited: &mut Audited) {
+        if let (Some(arn), Some(())) = (key.and_then(|own| own.key.as_ref()).map(|key| key.arn.as_str()), done) {
+            audited.response_elements = key_parameter(arn);
+        }
         audited.request_parameters = parameters(&request.alias_name, None);
     }
 }
@@ -313,7 +322,7 @@ impl Operation for ListAliases {
     async fn perform(
         call: &mut Call<'_>,
         _: &Kms,
-        authorized: Authorized<Self>,
+        authorized: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<ListAliasesResponse>, KmsError> {
         let limit = page_of(request.limit, PAGE)?;
@@ -355,7 +364,12 @@ impl Operation for ListAliases {
         }))
     }
 
-    fn audited(request: &Self::Request, _: Option<&ListAliasesResponse>, audited: &mut Audited) {
+    fn audited(
+        request: &Self::Request,
+        _: Option<&Self::Resources>,
+        _: Option<&ListAliasesResponse>,
+        audited: &mut Audited,
+    ) {
         let mut value = page_parameters(request.limit, request.marker.as_deref());
         if let Some(key_id) = request.key_id.as_deref() {
             value = value.with("keyId", Value::public_text(key_id));

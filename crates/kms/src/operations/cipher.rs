@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use claviger_api::kms::EncryptionAlgorithmSpec;
 use claviger_crypto::{EncryptionContext, Header, MaterialId};
 use claviger_engine::Value;
-use claviger_engine::{Call, CommonError};
+use claviger_engine::{Audited, Call, CommonError};
 use claviger_secret::SecretBytes;
 
 use crate::KmsError;
@@ -96,4 +96,11 @@ pub(crate) async fn open(
     }
     let row = material(call, of.key.key(), &of.material).await?;
     row.record.material.open(bytes, context).map_err(|_| KmsError::InvalidCiphertext)
+}
+
+/// `additionalEventData`: the material that was used.
+pub(crate) fn show_material(id: Option<&str>, audited: &mut Audited) {
+    if let Some(id) = id {
+        audited.additional = Value::object([("keyMaterialId", Value::public_text(id))]);
+    }
 }

@@ -40,7 +40,7 @@ impl Operation for CreateKey {
     async fn perform(
         call: &mut Call<'_>,
         _: &Kms,
-        _: Authorized<Self>,
+        _: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<CreateKeyResponse>, KmsError> {
         let tags = checked_tags(request.tags.as_deref().unwrap_or_default(), &[])?;
@@ -68,7 +68,12 @@ impl Operation for CreateKey {
         Ok(Outcome::with_writes(CreateKeyResponse { key_metadata: Some(metadata(&key)?) }, writes))
     }
 
-    fn audited(request: &Self::Request, response: Option<&CreateKeyResponse>, audited: &mut Audited) {
+    fn audited(
+        request: &Self::Request,
+        _: Option<&Self::Resources>,
+        response: Option<&CreateKeyResponse>,
+        audited: &mut Audited,
+    ) {
         let text = |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::public_text);
         let bypass = request.bypass_policy_lockout_safety_check == Some(true);
         audited.request_parameters = Value::object([

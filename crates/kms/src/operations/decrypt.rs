@@ -4,7 +4,7 @@ use claviger_api::Valid;
 use claviger_api::kms::{DecryptRequest, DecryptResponse, EncryptionAlgorithmSpec};
 use claviger_engine::{Audited, Authorized, Call, Named, Operation, OperationRow, Outcome, Question};
 
-use super::cipher::{BlobKey, algorithm, blob_key, cipher_parameters, context, open};
+use super::cipher::{BlobKey, algorithm, blob_key, cipher_parameters, context, open, show_material};
 use crate::operation::{demand_no_recipient, demand_no_tokens, row, unless_dry_run};
 use crate::state::Permits;
 use crate::{Kms, KmsError};
@@ -37,7 +37,7 @@ impl Operation for Decrypt {
     async fn perform(
         call: &mut Call<'_>,
         _: &Kms,
-        authorized: Authorized<Self>,
+        authorized: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<DecryptResponse>, KmsError> {
         let of = authorized.resources();
@@ -55,7 +55,13 @@ impl Operation for Decrypt {
         unless_dry_run(request.dry_run, Outcome::read_only(response))
     }
 
-    fn audited(request: &Self::Request, _: Option<&DecryptResponse>, audited: &mut Audited) {
+    fn audited(
+        request: &Self::Request,
+        _: Option<&Self::Resources>,
+        response: Option<&DecryptResponse>,
+        audited: &mut Audited,
+    ) {
+        show_material(response.and_then(|response| response.key_material_id.as_deref()), audited);
         audited.request_parameters = cipher_parameters(request.key_id.as_deref(), request.encryption_context.as_ref());
     }
 }

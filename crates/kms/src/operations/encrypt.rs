@@ -50,6 +50,10 @@ impl KeyOperation for Encrypt {
         unless_dry_run(request.dry_run, Outcome::read_only(response))
     }
 
+    fn used_material(key: &NamedKey) -> Option<String> {
+        key.key().current().ok().map(ToString::to_string)
+    }
+
     fn audited(request: &Self::Request, _: Option<&EncryptResponse>, audited: &mut Audited) {
         audited.request_parameters = cipher_parameters(Some(&request.key_id), request.encryption_context.as_ref());
     }

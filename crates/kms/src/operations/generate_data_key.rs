@@ -10,7 +10,7 @@ use claviger_engine::Value;
 use claviger_engine::{Audited, Call, Fault, Outcome};
 use claviger_secret::SecretBytes;
 
-use super::cipher::{Pairs, context, with_context};
+use super::cipher::{Pairs, context, show_material, with_context};
 use super::encrypt::seal;
 use crate::KmsError;
 use crate::find::{Forms, NamedKey, material};
@@ -56,7 +56,8 @@ impl KeyOperation for GenerateDataKey {
         unless_dry_run(request.dry_run, Outcome::read_only(response))
     }
 
-    fn audited(request: &Self::Request, _: Option<&GenerateDataKeyResponse>, audited: &mut Audited) {
+    fn audited(request: &Self::Request, response: Option<&GenerateDataKeyResponse>, audited: &mut Audited) {
+        show_material(response.and_then(|response| response.key_material_id.as_deref()), audited);
         audited.request_parameters =
             parameters(&request.key_id, request.key_spec, request.number_of_bytes, request.encryption_context.as_ref());
     }
@@ -98,7 +99,8 @@ impl KeyOperation for GenerateDataKeyWithoutPlaintext {
         unless_dry_run(request.dry_run, Outcome::read_only(response))
     }
 
-    fn audited(request: &Self::Request, _: Option<&Self::Response>, audited: &mut Audited) {
+    fn audited(request: &Self::Request, response: Option<&Self::Response>, audited: &mut Audited) {
+        show_material(response.and_then(|response| response.key_material_id.as_deref()), audited);
         audited.request_parameters =
             parameters(&request.key_id, request.key_spec, request.number_of_bytes, request.encryption_context.as_ref());
     }

@@ -39,7 +39,7 @@ impl Operation for GenerateRandom {
     async fn perform(
         _: &mut Call<'_>,
         _: &Kms,
-        _: Authorized<Self>,
+        _: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<GenerateRandomResponse>, KmsError> {
         let length = usize::try_from(request.number_of_bytes.unwrap_or_default()).unwrap_or_default();
@@ -47,5 +47,5 @@ impl Operation for GenerateRandom {
         Ok(Outcome::read_only(GenerateRandomResponse { plaintext: Some(plaintext), ciphertext_for_recipient: None }))
     }
 
-    fn audited(_: &Self::Request, _: Option<&GenerateRandomResponse>, _: &mut Audited) {}
+    fn audited(_: &Self::Request, _: Option<&Self::Resources>, _: Option<&GenerateRandomResponse>, _: &mut Audited) {}
 }

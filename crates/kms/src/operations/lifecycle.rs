@@ -38,6 +38,7 @@ macro_rules! switch {
             const FORMS: Forms = Forms::Key;
             const CROSS_ACCOUNT: bool = false;
             const READ_ONLY: bool = false;
+            const SHOWS_KEY: bool = true;
             const PERMITS: Permits = Permits::NotPendingDeletion;
 
             fn key_id(request: &Self::Request) -> &str {

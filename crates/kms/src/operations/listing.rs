@@ -57,7 +57,7 @@ impl Operation for ListKeys {
     async fn perform(
         call: &mut Call<'_>,
         _: &Kms,
-        _: Authorized<Self>,
+        _: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<ListKeysResponse>, KmsError> {
         let limit = page_of(request.limit, PAGE)?;
@@ -83,7 +83,12 @@ impl Operation for ListKeys {
         Ok(Outcome::read_only(ListKeysResponse { keys: Some(keys.collect()), next_marker, truncated: Some(more) }))
     }
 
-    fn audited(request: &Self::Request, _: Option<&ListKeysResponse>, audited: &mut Audited) {
+    fn audited(
+        request: &Self::Request,
+        _: Option<&Self::Resources>,
+        _: Option<&ListKeysResponse>,
+        audited: &mut Audited,
+    ) {
         audited.request_parameters = page_parameters(request.limit, request.marker.as_deref());
     }
 }

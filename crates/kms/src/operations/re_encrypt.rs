@@ -50,7 +50,7 @@ impl Operation for ReEncrypt {
     async fn perform(
         call: &mut Call<'_>,
         _: &Kms,
-        authorized: Authorized<Self>,
+        authorized: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<ReEncryptResponse>, KmsError> {
         let Sides { source, destination } = authorized.resources();
@@ -75,7 +75,21 @@ impl Operation for ReEncrypt {
         unless_dry_run(request.dry_run, Outcome::read_only(response))
     }
 
-    fn audited(request: &Self::Request, _: Option<&ReEncryptResponse>, audited: &mut Audited) {
+    fn audited(
+        request: &Self::Request,
+        _: Option<&Self::Resources>,
+        response: Option<&ReEncryptResponse>,
+        audited: &mut Audited,
+    ) {
+        let materials =
+            response.map(|response| (&response.source_key_material_id, &response.destination_key_material_id));
+        if let Some((Some(source), Some(destination))) = materials {
+            audited.additional = Value::object([
+                ("sourceKeyMaterialId", Value::public_text(source)),
+                ("destinationKeyMaterialId", Value::public_text(destination)),
+            ]);
+        }
+
         let mut value = Value::object([
             ("sourceEncryptionAlgorithm", Value::public_text("SYMMETRIC_DEFAULT")),
             ("destinationEncryptionAlgorithm", Value::public_text("SYMMETRIC_DEFAULT")),

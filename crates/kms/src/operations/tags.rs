@@ -61,6 +61,7 @@ impl KeyOperation for TagResource {
     const FORMS: Forms = Forms::Key;
     const CROSS_ACCOUNT: bool = false;
     const READ_ONLY: bool = false;
+    const SHOWS_KEY: bool = true;
     const PERMITS: Permits = Permits::NotPendingDeletion;
 
     fn key_id(request: &Self::Request) -> &str {
@@ -102,6 +103,7 @@ impl KeyOperation for UntagResource {
     const FORMS: Forms = Forms::Key;
     const CROSS_ACCOUNT: bool = false;
     const READ_ONLY: bool = false;
+    const SHOWS_KEY: bool = true;
     const PERMITS: Permits = Permits::NotPendingDeletion;
 
     fn key_id(request: &Self::Request) -> &str {
