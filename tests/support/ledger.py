@@ -200,10 +200,11 @@ class Writer:
     def _blob_differences(self, account):
         found = []
         for key_id, context, plaintext, blob in self.blobs:
-            if account.metadata(key_id)["KeyState"] != "Enabled":
+            state = account.metadata(key_id)["KeyState"]
+            if state == "PendingDeletion":
+                account.kms.cancel_key_deletion(KeyId=key_id)
+            if state != "Enabled":
                 account.kms.enable_key(KeyId=key_id)
-                self.keys[key_id]["State"] = "Enabled"
-                self.in_doubt = None if self.in_doubt and self.in_doubt[0] == (key_id, "State") else self.in_doubt
             opened = account.kms.decrypt(CiphertextBlob=blob, EncryptionContext=context)
             if opened["Plaintext"] != plaintext or opened["KeyId"] != account.key_arn(key_id):
                 found.append(f"{key_id}: a blob opens to something else")

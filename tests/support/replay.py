@@ -40,7 +40,6 @@ class Replay:
     def __init__(self, trace, root):
         self.root = str(root)
         self.events = []
-        self.syncs = 0
         started = {}
         for line in pathlib.Path(trace).read_text().splitlines():
             found = LINE.match(line)
@@ -66,7 +65,7 @@ class Replay:
         if name == "openat":
             opened = BYTES.search(arguments)
             path = bytes.fromhex(opened[1].replace("\\x", "")).decode()
-            if self._ours(path) and "O_DIRECTORY" not in arguments:
+            if self._ours(path) and "O_CREAT" in arguments:
                 self.events.append((time, "create", path, None, None))
                 if "O_TRUNC" in arguments:
                     self.events.append((time, "truncate", path, 0, None))
@@ -85,7 +84,6 @@ class Replay:
 
     def _note_on_file(self, time, name, arguments, result, path):
         if name in ("fsync", "fdatasync"):
-            self.syncs += 1
             self.events.append((time, "sync", path, None, None))
         elif name == "ftruncate":
             self.events.append((time, "truncate", path, int(arguments.rsplit(", ", 1)[1]), None))
@@ -101,8 +99,10 @@ class Replay:
     def _ours(self, path):
         return path.startswith(self.root + "/")
 
-    def write(self, directory, moment, honour_syncs=True):
-        """Writes the directory as a disk would hold it when power failed at `moment`."""
+    def write(self, directory, moment, last_sync=None):
+        """Writes the directory as a disk would hold it when power failed at `moment`.
+
+        `last_sync`: syncs after this moment are taken for never called, to see whether anybody notices."""
         cached, durable = {}, {}
         for time, kind, path, extra, data in self.events:
             if time > moment:
@@ -117,7 +117,7 @@ class Replay:
             elif kind == "append":
                 content = cached.setdefault(path, bytearray())
                 put(content, len(content), data)
-            elif kind == "sync" and honour_syncs and path in cached:
+            elif kind == "sync" and path in cached and time <= (last_sync or moment):
                 durable[path] = bytearray(cached[path])
             elif kind == "unlink":
                 cached.pop(path, None)
@@ -131,6 +131,7 @@ class Replay:
             target = pathlib.Path(directory) / path.removeprefix(self.root + "/")
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
+            target.chmod(0o600)
         pathlib.Path(directory).mkdir(parents=True, exist_ok=True)
 
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -121,7 +122,7 @@ impl Log {
         if node.is_empty() || node.len() > NODE_BYTES_MAX {
             return Err(OpenError::BadNode);
         }
-        std::fs::create_dir_all(directory)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         let lock = disk::lock(directory).map_err(|error| match error.kind() {
             std::io::ErrorKind::WouldBlock => OpenError::Locked,
             _ => OpenError::Io(error),

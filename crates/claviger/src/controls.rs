@@ -58,6 +58,14 @@ impl DevControls for Controls {
 }
 
 fn rule(fault: DevFault) -> Result<InjectedFault, DevError> {
+    let refused = |text: String| Err(DevError::Refused(text));
+    if fault.error.is_none() && fault.delay_milliseconds.is_none() {
+        return refused("a fault needs an error or a delay_milliseconds".to_owned());
+    }
+    let known = fault.operation == "*" || claviger_api::Operation::all().any(|known| known.name() == fault.operation);
+    if !known {
+        return refused(format!("there is no operation {}", fault.operation));
+    }
     let error = fault.error.as_deref().map(|name| {
         InjectedError::parse(name).ok_or_else(|| DevError::Refused(format!("the error {name} cannot be injected")))
     });

@@ -148,6 +148,7 @@ pub(crate) async fn run(arguments: DevArguments) -> Result<(), Failure> {
         ));
     }
     let recipe = Arc::new(Recipe::new(&arguments)?);
+    let stop = serve::stop_signal()?;
     // The port first: if it is taken, nothing was opened or made.
     let bound = claviger_server::bind(arguments.listen).await.map_err(|error| error.to_string())?;
     let offset = recipe.data.as_ref().and_then(|data| std::fs::read_to_string(offset_file(data)).ok());
@@ -165,7 +166,7 @@ pub(crate) async fn run(arguments: DevArguments) -> Result<(), Failure> {
     let address = bound.address();
     server.listen(bound, None, Arc::new(gateway));
     greet(address, arguments.enforce);
-    serve::until_stopped(server, &face, timers).await
+    serve::until_stopped(server, &face, timers, stop).await
 }
 
 fn greet(address: std::net::SocketAddr, enforce: bool) {

@@ -51,13 +51,19 @@ pub(crate) fn timers(face: &Arc<Face>) -> Timers {
     Timers { _timers: timers }
 }
 
+/// The signals that end the program, received from now on.
+pub(crate) fn stop_signal() -> Result<claviger_server::StopSignal, Failure> {
+    claviger_server::StopSignal::receive().map_err(|error| format!("signals cannot be received: {error}"))
+}
+
 /// Serves until a signal asks to stop, then ends in good order.
 pub(crate) async fn until_stopped(
     server: claviger_server::Server,
     face: &Arc<Face>,
     timers: Timers,
+    stop: claviger_server::StopSignal,
 ) -> Result<(), Failure> {
-    claviger_server::stop_signal().await.map_err(|error| format!("signals cannot be received: {error}"))?;
+    stop.wait().await;
     event!(info, "stopping: calls in progress end, no others begin");
     let drained = server.drain().await;
     drop(timers);

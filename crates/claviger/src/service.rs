@@ -27,6 +27,7 @@ pub(crate) async fn run(file: &Path) -> Result<(), Failure> {
             None
         }
     };
+    let stop = serve::stop_signal()?;
     let bound = claviger_server::bind(config.listen).await.map_err(|error| error.to_string())?;
     let observed = match config.observe_listen {
         Some(address) => Some(claviger_server::bind(address).await.map_err(|error| error.to_string())?),
@@ -48,7 +49,7 @@ pub(crate) async fn run(file: &Path) -> Result<(), Failure> {
     let (address, scheme) = (bound.address(), if tls.is_some() { "https" } else { "http" });
     server.listen(bound, tls, Arc::new(gateway));
     say(&format!("listening on {scheme}://{address}"));
-    let ended = serve::until_stopped(server, &face, timers).await;
+    let ended = serve::until_stopped(server, &face, timers, stop).await;
     ready.store(false, Ordering::Release);
     if let Some(observing) = observing {
         observing.drain().await;

@@ -36,7 +36,12 @@ pub(crate) fn make_file(file: &Path) -> Result<(), Failure> {
     let mut options = std::fs::OpenOptions::new();
     let mut made =
         options.write(true).create_new(true).mode(0o600).open(file).map_err(|error| bad(&error.to_string()))?;
-    made.write_all(secret.expose()).and_then(|()| made.sync_all()).map_err(|error| bad(&error.to_string()))
+    let written = made.write_all(secret.expose()).and_then(|()| made.sync_all()).and_then(|()| {
+        // Without this the file's name may be lost with the power, and with it every key.
+        let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+        std::fs::File::open(directory)?.sync_all()
+    });
+    written.map_err(|error| bad(&error.to_string()))
 }
 
 /// The passphrase on the first line of standard input.

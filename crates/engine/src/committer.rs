@@ -13,7 +13,7 @@ use tokio::sync::{Mutex as TurnMutex, oneshot};
 
 use crate::Fault;
 use crate::cache::{Entry, Records};
-use crate::integrity::{self, GROUPS, Group, Head};
+use crate::integrity::{self, Broken, GROUPS, Group, Head};
 use crate::record::{Record, RowKey, Seen, wrap};
 
 /// Operations in one store commit, the store's own limit (DESIGN.md section 5).
@@ -92,6 +92,7 @@ pub(crate) struct Committer {
     keys: Arc<DomainKeys>,
     mac: MacKey,
     records: Arc<Records>,
+    broken: Arc<Broken>,
     audit: claviger_audit::Log,
     queue: Mutex<Vec<Waiting>>,
     live: TurnMutex<Live>,
@@ -116,6 +117,7 @@ impl Committer {
         store: Arc<dyn Store>,
         keys: Arc<DomainKeys>,
         records: Arc<Records>,
+        broken: Arc<Broken>,
         audit: claviger_audit::Log,
         found: Integrity,
     ) -> Result<Self, Fault> {
@@ -127,7 +129,7 @@ impl Committer {
             groups: found.groups,
             lost: false,
         };
-        Ok(Self { store, keys, mac, records, audit, queue: Mutex::default(), live: TurnMutex::new(live) })
+        Ok(Self { store, keys, mac, records, broken, audit, queue: Mutex::default(), live: TurnMutex::new(live) })
     }
 
     /// Commits the change, or says that what it read is no longer so.
@@ -269,6 +271,7 @@ impl Committer {
     async fn reload(&self, live: &mut Live) -> Result<(), Fault> {
         let found = check_all(&*self.store, &self.keys, &self.mac).await?;
         self.records.clear();
+        crate::engine::report_broken(&found, &self.broken);
         live.head = found.head;
         live.number = found.number.max(live.number);
         live.head_seen = found.head_seen;
@@ -354,28 +357,31 @@ async fn compare(
             (head, number, Some(row.revision))
         }
     };
-    let (mut broken, mut suspects) = (HashSet::new(), Vec::new());
-    for (at, (sum, names)) in summed.iter().zip(names).enumerate() {
+    let (mut broken, mut suspects, mut groups) = (HashSet::new(), Vec::new(), Vec::with_capacity(GROUPS));
+    for (at, (sum, names)) in summed.into_iter().zip(names).enumerate() {
         let expected = head.group_numbers.get(at).copied().unwrap_or_default();
-        if !group_agrees(view, keys, at, expected, sum).await? {
+        let stored = stored_group(view, keys, at, expected).await?;
+        if stored != Some(sum) {
             broken.insert(at);
             suspects.extend(names);
             suspects.push(integrity::group_key(at).printable());
         }
+        // Later commits go on from what the group should hold, so that none of them makes a broken group fit.
+        groups.push(stored.unwrap_or_else(|| sum.never()));
     }
-    Ok(Integrity { head, number, head_seen, groups: summed, broken, suspects, rows })
+    Ok(Integrity { head, number, head_seen, groups, broken, suspects, rows })
 }
 
-async fn group_agrees(
+/// What the group should hold; `None` when its row is missing, does not open or is not the one that the head names.
+async fn stored_group(
     view: &dyn claviger_store::View,
     keys: &DomainKeys,
     at: usize,
     expected: u64,
-    sum: &Group,
-) -> Result<bool, Fault> {
+) -> Result<Option<Group>, Fault> {
     let key = integrity::group_key(at);
-    let Some(row) = view.get(key.as_bytes()).await? else { return Ok(expected == 0 && sum.is_empty()) };
-    let Ok((number, plain)) = crate::record::unwrap(keys, &key, &row.value) else { return Ok(false) };
-    let stored = Group::decode(plain.expose());
-    Ok(number == expected && stored == Ok(*sum))
+    let Some(row) = view.get(key.as_bytes()).await? else { return Ok((expected == 0).then(Group::default)) };
+    let Ok((number, plain)) = crate::record::unwrap(keys, &key, &row.value) else { return Ok(None) };
+    let stored = Group::decode(plain.expose()).ok();
+    Ok(stored.filter(|_| number == expected))
 }

@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
+use std::collections::HashSet;
+
 use claviger_api::Timestamp;
 use claviger_audit::{Call as Head, Event, EventType, Prepared, Resource, Text, Time, Value};
 use claviger_crypto::DomainKeys;
@@ -84,33 +86,35 @@ impl Due {
 
 impl Engine {
     /// Does everything that is due by the movable clock, and gives the number of jobs done. Any number of runners may
-    /// do this at once: each job is one checked commit.
+    /// do this at once: each job is one checked commit. A job that cannot be done does not keep the others from it.
     ///
     /// # Errors
-    /// The first [`Fault`]; the jobs left stay due.
+    /// The first [`Fault`]; the jobs that met one stay due.
     pub async fn run_due(&self, jobs: &dyn Jobs) -> Result<u64, Fault> {
-        let (caller, meta) = (Caller::system(""), CallMeta::system());
-        let mut done = 0;
+        let (mut done, mut first_fault, mut failed) = (0, None, HashSet::new());
+        // A job may plan others that are due at once, so the index is read again until it has nothing to do.
         loop {
-            let mut call = Call::new(self, &caller, &meta);
-            let prefix = RowKey::new(KIND, jobs.service(), "");
-            let now = call.now();
-            let rows = call.rows::<DueRow>(&prefix, None, PAGE).await?;
-            let due: Vec<DueJob> = rows
-                .into_iter()
-                .filter_map(|(row, found)| {
-                    let due = Timestamp::from_millis(row.rest().split(' ').next()?.parse().ok()?);
-                    let job = found.record.job.clone();
-                    (due <= now).then(|| DueJob { service: jobs.service().to_owned(), due, job, row })
-                })
-                .collect();
-            if due.is_empty() {
-                self.erase_destroyed().await;
-                return Ok(done);
+            let (mut after, mut found) = (None, 0);
+            loop {
+                let (due, last) = self.due_page(jobs, after.as_ref()).await?;
+                for job in due.iter().filter(|job| !failed.contains(&job.row)).collect::<Vec<_>>() {
+                    found += 1;
+                    if let Err(fault) = self.run_one(jobs, job).await {
+                        event!(error, "a due job could not be done", job = LogText::new(&job.job), fault = fault);
+                        failed.insert(job.row.clone());
+                        first_fault = first_fault.or(Some(fault));
+                    } else {
+                        done += 1;
+                    }
+                }
+                match last {
+                    Some(last) if !due.is_empty() => after = Some(last),
+                    _ => break,
+                }
             }
-            for job in &due {
-                self.run_one(jobs, job).await?;
-                done += 1;
+            if found == 0 {
+                self.erase_destroyed().await;
+                return first_fault.map_or(Ok(done), Err);
             }
         }
     }
@@ -121,6 +125,21 @@ impl Engine {
         if self.erasure_wanted.load(Ordering::Acquire) && self.store().erase().await.is_ok() {
             self.erasure_wanted.store(false, Ordering::Release);
         }
+    }
+
+    /// The next jobs that are due, behind a row of the index, and the last row looked at.
+    async fn due_page(&self, jobs: &dyn Jobs, after: Option<&RowKey>) -> Result<(Vec<DueJob>, Option<RowKey>), Fault> {
+        let (caller, meta) = (Caller::system(""), CallMeta::system());
+        let mut call = Call::new(self, &caller, &meta);
+        let now = call.now();
+        let rows = call.rows::<DueRow>(&RowKey::new(KIND, jobs.service(), ""), after, PAGE).await?;
+        let last = rows.last().map(|(row, _)| row.clone());
+        let due = rows.into_iter().filter_map(|(row, found)| {
+            let due = Timestamp::from_millis(row.rest().split(' ').next()?.parse().ok()?);
+            let job = found.record.job.clone();
+            (due <= now).then(|| DueJob { service: jobs.service().to_owned(), due, job, row })
+        });
+        Ok((due.collect(), last))
     }
 
     async fn run_one(&self, jobs: &dyn Jobs, job: &DueJob) -> Result<(), Fault> {

@@ -1,6 +1,6 @@
 //! The one door: every call goes through [`Engine::call`], in the same order, and leaves a record.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -16,13 +16,14 @@ use crate::cache::Records;
 use crate::call::Call;
 use crate::committer::{Change, Committed, Committer, Integrity, check_all, integrity_key};
 use crate::faults::InjectedFaults;
+use crate::integrity::Broken;
 use crate::operation::{Answer, Audited, Authorized, Named, Operation, Outcome, Question, Writes};
 use crate::outbox::{OutboxRow, outbox_key};
 use crate::record::{RowKey, Seen};
-use crate::{ApiError, CallMeta, Caller, Chance, Clock, CommonError, Fault, integrity, trail};
+use crate::{ApiError, CallMeta, Caller, Chance, Clock, CommonError, Fault, trail};
 
 /// How often a call is run again when what it read was changed by another.
-pub const COMMIT_RETRIES_MAX: u32 = 16;
+pub const COMMIT_RETRIES_MAX: u32 = 64;
 
 /// What the engine is built from; nothing in it can be left out.
 pub struct Parts {
@@ -50,10 +51,12 @@ pub struct Engine {
     records: Arc<Records>,
     signing_keys: SigningKeys,
     committer: Committer,
-    broken: RwLock<HashSet<usize>>,
-    any_broken: AtomicBool,
+    broken: Arc<Broken>,
     outbox_next: AtomicU64,
+    /// Outbox rows that the log has on disk and whose removal has not succeeded yet.
+    logged: Mutex<Vec<u64>>,
     injected: InjectedFaults,
+    contended: tokio::sync::Mutex<()>,
     /// Destroyed material may still be in the store's files. True at start, since a crash may have come between.
     pub(crate) erasure_wanted: AtomicBool,
     refusals: Mutex<(i64, u32)>,
@@ -71,13 +74,15 @@ impl Engine {
         if anchored_number(&parts.audit).is_some_and(|anchored| found.number < anchored) {
             return Err(Fault::RowGroup("integrity/head/ (the whole store is older than the audit log)".to_owned()));
         }
-        let broken = report_broken(&found);
+        let broken = Arc::new(Broken::default());
+        report_broken(&found, &broken);
         let records = Arc::new(Records::new());
         let number = found.number;
         let committer = Committer::new(
             Arc::clone(&parts.store),
             Arc::clone(&parts.keys),
             Arc::clone(&records),
+            Arc::clone(&broken),
             parts.audit.clone(),
             found,
         )?;
@@ -85,15 +90,20 @@ impl Engine {
             records,
             signing_keys: SigningKeys::new(),
             committer,
-            any_broken: AtomicBool::new(!broken.is_empty()),
-            broken: RwLock::new(broken),
+            broken,
             outbox_next: AtomicU64::new(number + 1),
+            logged: Mutex::default(),
             injected: InjectedFaults::default(),
+            contended: tokio::sync::Mutex::default(),
             erasure_wanted: AtomicBool::new(true),
             refusals: Mutex::default(),
             accounts: RwLock::default(),
             parts,
         };
+        // Numbers run ahead of commits (several calls share one), so the log is asked which were used.
+        if let Some(last) = engine.parts.audit.commit_numbers_after(0).last() {
+            engine.outbox_above(*last);
+        }
         engine.replay_outbox().await?;
         Ok(engine)
     }
@@ -110,6 +120,7 @@ impl Engine {
         request: &O::Request,
     ) -> Result<Recorded<Answer<O::Response>>, Refusal> {
         let pending = self.parts.audit.open_call(trail::head(self, caller, meta, &O::ROW));
+        let mut turn = None;
         for _ in 0..COMMIT_RETRIES_MAX {
             let mut call = Call::new(self, caller, meta);
             let mut trace = Trace::default();
@@ -128,6 +139,8 @@ impl Engine {
             let (row, number) = self.outbox_row();
             let seen = std::mem::take(&mut call.seen);
             match self.commit(seen, writes, Some((&row, &prepared))).await {
+                // Calls that meet each other on the same rows take turns, so that each gets through.
+                Ok(Committed::Conflict) if turn.is_none() => turn = Some(self.contended.lock().await),
                 Ok(Committed::Conflict) => {}
                 Ok(Committed::Done) => {
                     return Ok(self.parts.audit.append_committed(pending, prepared, number, response));
@@ -242,6 +255,10 @@ impl Engine {
         self.outbox_next.fetch_max(number + 1, Ordering::Relaxed);
     }
 
+    pub(crate) fn logged(&self) -> std::sync::MutexGuard<'_, Vec<u64>> {
+        self.logged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn explain<E: ApiError>(&self, error: &E) -> ServiceError {
         if let Some(fault) = error.fault() {
             event!(error, "a call met a fault", fault = *fault);
@@ -260,11 +277,7 @@ impl Engine {
 
     /// Refuses rows of groups that do not add up.
     pub(crate) fn demand_sound(&self, key: &RowKey) -> Result<(), Fault> {
-        if !self.any_broken.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let broken = self.broken.read().unwrap_or_else(PoisonError::into_inner);
-        if broken.contains(&integrity::group_of(key)) { Err(Fault::RowGroup(key.printable())) } else { Ok(()) }
+        self.broken.demand_sound(key)
     }
 
     /// Reads every row again and refuses, from now on, those of groups that do not add up.
@@ -274,11 +287,9 @@ impl Engine {
     pub async fn scrub(&self) -> Result<Integrity, Fault> {
         let mac = integrity_key(&self.parts.keys)?;
         let found = check_all(&*self.parts.store, &self.parts.keys, &mac).await?;
-        let broken = report_broken(&found);
-        if !broken.is_empty() {
+        report_broken(&found, &self.broken);
+        if !found.broken.is_empty() {
             self.records.clear();
-            self.broken.write().unwrap_or_else(PoisonError::into_inner).extend(broken);
-            self.any_broken.store(true, Ordering::Release);
         }
         Ok(found)
     }
@@ -370,11 +381,12 @@ impl<O: Operation> Default for Trace<O> {
     }
 }
 
-fn report_broken(found: &Integrity) -> HashSet<usize> {
+/// Names the rows of groups that do not add up, and refuses them from now on.
+pub(crate) fn report_broken(found: &Integrity, broken: &Broken) {
     for suspect in &found.suspects {
         event!(error, "a row was dropped, altered or replayed in the group of this row", row = LogText::new(suspect));
     }
-    found.broken.clone()
+    broken.add(&found.broken);
 }
 
 /// One authorization decision, or the sentence that refuses.

@@ -5,7 +5,13 @@
 //! number is the last commit's, which the audit log's checkpoints repeat. So a row put back or left out shows in
 //! its group's sum, a group row put back shows in the head, and a whole store put back shows in the audit log.
 
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
+
 use claviger_crypto::MacKey;
+
+use crate::Fault;
 
 use crate::codec::{BadRecord, Reader, Writer};
 use crate::record::RowKey;
@@ -45,6 +51,12 @@ impl Group {
         self.count = self.count.wrapping_sub(1);
     }
 
+    /// A group that these rows can never add up to.
+    pub(crate) fn never(mut self) -> Self {
+        self.add(&[0xff; 32]);
+        self
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -62,6 +74,31 @@ impl Group {
         let count = reader.u64()?;
         reader.end()?;
         Ok(Self { sum, count })
+    }
+}
+
+/// The groups found not to add up. Their rows are refused from then on.
+#[derive(Default)]
+pub(crate) struct Broken {
+    any: AtomicBool,
+    groups: RwLock<HashSet<usize>>,
+}
+
+impl Broken {
+    pub(crate) fn add(&self, groups: &HashSet<usize>) {
+        if !groups.is_empty() {
+            self.groups.write().unwrap_or_else(PoisonError::into_inner).extend(groups);
+            self.any.store(true, Ordering::Release);
+        }
+    }
+
+    /// Refuses a row of such a group.
+    pub(crate) fn demand_sound(&self, key: &RowKey) -> Result<(), Fault> {
+        if !self.any.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let groups = self.groups.read().unwrap_or_else(PoisonError::into_inner);
+        if groups.contains(&group_of(key)) { Err(Fault::RowGroup(key.printable())) } else { Ok(()) }
     }
 }
 

@@ -31,6 +31,9 @@ pub enum DeploymentError {
     /// There is none.
     #[error("the store is not initialised")]
     Absent,
+    /// The store holds rows but not the keys that open them.
+    #[error("the row deployment/keys was dropped from the store")]
+    Dropped,
     /// The unseal secret does not open it, or the row was altered.
     #[error("the unseal secret is not this store's, or the stored keys were altered")]
     Sealed,
@@ -45,6 +48,12 @@ impl Deployment {
     /// # Errors
     /// [`DeploymentError::Exists`] when the store holds one already.
     pub async fn initialise(store: &dyn Store, unseal: &UnsealSecret) -> Result<Self, DeploymentError> {
+        // Rows without the keys that open them: the row of the keys was dropped, and a new one would hide that.
+        let view = store.snapshot().await.map_err(Fault::from)?;
+        let rows = view.scan(claviger_store::Range::all(), None, 1).await.map_err(Fault::from)?;
+        if rows.first().is_some_and(|(key, _)| key.as_ref() != ROW) {
+            return Err(DeploymentError::Dropped);
+        }
         let root = RootKey::generate().map_err(Fault::from)?;
         let keys = DomainKeys::generate().map_err(Fault::from)?;
         let audit_key = SigningKey::generate().map_err(Fault::from)?;

@@ -50,12 +50,12 @@ pub enum Named {
 
 /// Proof that authorization allowed the operation on these resources. Only the engine makes one, it is used up by
 /// `perform`, and it ends with the call it was made for.
-pub struct Authorized<O: Operation + ?Sized> {
+pub struct Authorized<O: Operation> {
     resources: O::Resources,
     decisions: Vec<Decision>,
 }
 
-impl<O: Operation + ?Sized> Authorized<O> {
+impl<O: Operation> Authorized<O> {
     pub(crate) const fn new(resources: O::Resources, decisions: Vec<Decision>) -> Self {
         Self { resources, decisions }
     }

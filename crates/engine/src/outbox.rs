@@ -4,7 +4,8 @@ use claviger_audit::Prepared;
 use claviger_crypto::DomainKeys;
 
 use crate::codec::{BadRecord, Reader, Writer};
-use crate::engine::Engine;
+use crate::committer::Committed;
+use crate::engine::{COMMIT_RETRIES_MAX, Engine};
 use crate::operation::Writes;
 use crate::record::{Record, Row, RowKey};
 use crate::{Call, CallMeta, Caller, Fault};
@@ -51,6 +52,8 @@ impl Engine {
             }
             // The records must be on disk in the log before their rows leave the store.
             self.audit().sync().map_err(|_| Fault::Audit)?;
+            // They must be on disk in the log before they leave the store.
+            self.audit().sync().map_err(|_| Fault::Audit)?;
             self.remove_logged(rows.iter().map(|(key, _)| key.clone()).collect()).await?;
             match rows.last() {
                 Some((key, _)) if rows.len() == PAGE => after = Some(key.clone()),
@@ -64,33 +67,42 @@ impl Engine {
     /// # Errors
     /// [`Fault::Audit`] when the log could not be written; what is in the outbox stays there.
     pub async fn sync_audit(&self) -> Result<(), Fault> {
-        let audit = self.audit().clone();
-        // The disk may be slow; calls must not wait for it.
-        let synced = tokio::task::spawn_blocking(move || audit.sync()).await.map_err(|_| Fault::Audit)?;
-        let synced = synced.map_err(|_| Fault::Audit)?;
-        let keys: Vec<RowKey> = synced.commits.iter().map(|number| outbox_key(self.node(), *number)).collect();
-        for page in keys.chunks(PAGE) {
-            self.remove_logged(page.to_vec()).await?;
+        let synced = self.audit().sync().map_err(|_| Fault::Audit)?;
+        let mut logged = std::mem::take(&mut *self.logged());
+        logged.extend(synced.commits);
+        while !logged.is_empty() {
+            let page: Vec<u64> = logged.iter().copied().take(PAGE).collect();
+            let keys = page.iter().map(|number| outbox_key(self.node(), *number)).collect();
+            if let Err(fault) = self.remove_logged(keys).await {
+                // The log names each commit only once: what is not removed now is removed by a later call.
+                self.logged().extend(logged);
+                return Err(fault);
+            }
+            logged.drain(..page.len());
         }
         Ok(())
     }
 
+    /// Removes rows whose records are on disk in the log.
     async fn remove_logged(&self, keys: Vec<RowKey>) -> Result<(), Fault> {
-        if keys.is_empty() {
-            return Ok(());
-        }
         let (caller, meta) = (Caller::system(""), CallMeta::system());
-        let mut call = Call::new(self, &caller, &meta);
-        let mut writes = Writes::default();
-        for key in keys {
-            if call.row::<OutboxRow>(&key).await?.is_some() {
-                writes.delete(key);
+        for _ in 0..COMMIT_RETRIES_MAX {
+            let mut call = Call::new(self, &caller, &meta);
+            let mut writes = Writes::default();
+            for key in &keys {
+                if call.row::<OutboxRow>(key).await?.is_some() {
+                    writes.delete(key.clone());
+                }
+            }
+            if writes.is_empty() {
+                return Ok(());
+            }
+            let seen = std::mem::take(&mut call.seen);
+            match self.commit(seen, writes, None).await? {
+                Committed::Done => return Ok(()),
+                Committed::Conflict => {}
             }
         }
-        if !writes.is_empty() {
-            let seen = std::mem::take(&mut call.seen);
-            self.commit(seen, writes, None).await?;
-        }
-        Ok(())
+        Err(Fault::Contention)
     }
 }

@@ -79,8 +79,15 @@ impl Gateway {
         request_id: &str,
     ) -> Result<Response<Bytes>, Refused> {
         let began = Instant::now();
-        let (protocol, operation) =
-            claviger_wire::route(head, body.bytes()).map_err(|refusal| (claviger_wire::protocol(head), refusal))?;
+        let (protocol, operation) = match claviger_wire::route(head, body.bytes()) {
+            Ok(routed) => routed,
+            Err(refusal @ Refusal::UnknownOperation) => {
+                self.metrics.refused(&refusal);
+                let protocol = claviger_wire::protocol(head);
+                return Ok(claviger_wire::encode_unknown_operation(protocol, &meta.request_id, head, body.bytes()));
+            }
+            Err(refusal) => return Err((claviger_wire::protocol(head), refusal)),
+        };
         let refused = |refusal| (protocol, refusal);
         let claim = claviger_wire::sigv4::claim(head, body.bytes()).map_err(refused)?;
         claviger_wire::sigv4::check_scope(&claim, operation).map_err(refused)?;

@@ -34,6 +34,6 @@ pub use limits::Limits;
 pub use metrics::Metrics;
 pub use observer::Observer;
 pub use server::{BindError, Bound, Drained, Server, bind};
-pub use signal::stop_signal;
+pub use signal::StopSignal;
 pub use timer::{Timer, every};
 pub use tls::{PemFault, Tls, TlsError};

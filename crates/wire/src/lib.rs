@@ -18,6 +18,6 @@ pub mod sigv4;
 
 pub use claviger_api::Protocol;
 pub use decode::{DecodeError, decode};
-pub use refusal::{encode_refusal, refusal_error};
+pub use refusal::{encode_refusal, encode_unknown_operation, refusal_error};
 pub use reply::{encode_reply, validation_error};
 pub use route::{input, protocol, route};

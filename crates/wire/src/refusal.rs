@@ -12,6 +12,20 @@ pub fn encode_refusal(protocol: Protocol, request_id: &str, refusal: Refusal) ->
     reply::encode_fault(protocol, request_id, &refusal_error(protocol, refusal))
 }
 
+/// Encodes the refusal of an operation that does not exist: in the Query protocol it repeats what was asked for.
+pub fn encode_unknown_operation(
+    protocol: Protocol,
+    request_id: &str,
+    head: &http::request::Parts,
+    body: &[u8],
+) -> http::Response<Bytes> {
+    let mut error = refusal_error(protocol, Refusal::UnknownOperation);
+    if protocol == Protocol::Query {
+        error.message = crate::route::unknown_action(head, body);
+    }
+    reply::encode_fault(protocol, request_id, &error)
+}
+
 /// The code, status and text of a refusal in each protocol: one row a refusal, the JSON name before the Query name.
 pub fn refusal_error(protocol: Protocol, refusal: Refusal) -> ServiceError {
     use Refusal as R;

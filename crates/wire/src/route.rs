@@ -76,6 +76,19 @@ fn query_operation(head: &Parts, body: &[u8]) -> Result<Operation, Refusal> {
     generated::operation_of_action(&version, &action).ok_or(Refusal::UnknownOperation)
 }
 
+/// Characters of an unknown Action or Version that its refusal repeats.
+const ECHOED_MAX: usize = 128;
+
+/// What AWS says of an Action and Version that it does not know; `None` when the request names no Action.
+pub(crate) fn unknown_action(head: &Parts, body: &[u8]) -> Option<String> {
+    let form = input(head, body);
+    let parameter = |name| form::parameter(form, name).ok().flatten();
+    let cut = |text: &str| text.chars().take(ECHOED_MAX).collect::<String>();
+    let action = cut(&parameter("Action")?);
+    let version = parameter("Version").map_or_else(|| "NO_VERSION_SPECIFIED".to_owned(), |version| cut(&version));
+    Some(format!("Could not find operation {action} for version {version}"))
+}
+
 /// The content type without its parameters; empty if there is none.
 fn media_type(head: &Parts) -> &str {
     let value = head.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());

@@ -78,7 +78,6 @@ impl Operation for ListKeys {
         let keys = rows.iter().map(|(key, _)| KeyListEntry {
             key_id: Some(key.rest().to_owned()),
             key_arn: Some(key_arn(&region, &account, key.rest())),
-            ..KeyListEntry::default()
         });
         Ok(Outcome::read_only(ListKeysResponse { keys: Some(keys.collect()), next_marker, truncated: Some(more) }))
     }

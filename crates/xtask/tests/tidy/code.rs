@@ -1,0 +1,145 @@
+//! Rules about Rust code.
+
+use std::collections::BTreeSet;
+
+use crate::none;
+use crate::source::SOURCES;
+
+/// From the line of `fn` to the line of the closing brace.
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// Longer functions, as `path name`.
+const LONG_FUNCTIONS: &[&str] = &[];
+
+#[test]
+fn functions_fit_on_a_page() {
+    let mut offences = Vec::new();
+    let mut exempt = BTreeSet::from_iter(LONG_FUNCTIONS.iter().map(ToString::to_string));
+    for source in SOURCES.iter().filter(|source| !source.generated) {
+        let kept: BTreeSet<_> = source.production().collect();
+        for (start, end) in source.functions().filter(|(start, _)| kept.contains(start)) {
+            let lines = source.tokens[end].line - source.tokens[start].line + 1;
+            let name = &source.tokens[start + 1].text;
+            if lines > FUNCTION_LINES_MAX && !exempt.remove(&format!("{} {name}", source.path)) {
+                offences.push(format!("{} {name}: {lines} lines", source.place(start)));
+            }
+        }
+    }
+    offences.extend(exempt.iter().map(|name| format!("{name}: no longer needs to be exempt")));
+    none(&format!("A function of more than {FUNCTION_LINES_MAX} lines:"), &offences);
+}
+
+#[test]
+fn nothing_is_unsafe() {
+    let mut offences = Vec::new();
+    for source in SOURCES.iter() {
+        let found = (0..source.tokens.len()).filter(|at| source.is(*at, "unsafe"));
+        offences.extend(found.map(|at| source.place(at)));
+    }
+    none("`unsafe`:", &offences);
+}
+
+/// Lints that nothing but tests may lift, whatever the reason.
+const NEVER_LIFTED: &[&str] = &[
+    "unwrap_used",
+    "expect_used",
+    "indexing_slicing",
+    "panic",
+    "todo",
+    "unimplemented",
+    "dbg_macro",
+    "missing_docs",
+    "unreachable_pub",
+    "dead_code",
+    "all",
+    "pedantic",
+];
+
+#[test]
+fn lints_are_lifted_by_expect_and_those_about_panics_only_in_tests() {
+    let mut offences = Vec::new();
+    for source in SOURCES.iter() {
+        let kept: BTreeSet<_> = source.production().collect();
+        for attribute in source.attributes() {
+            for at in attribute.clone().filter(|at| source.is(at + 1, "(")) {
+                if source.is(at, "allow") || source.is(at, "warn") {
+                    offences.push(format!("{}: allow or warn", source.place(at)));
+                }
+                let lifted = attribute.clone().filter(|at| NEVER_LIFTED.iter().any(|lint| source.is(*at, lint)));
+                if source.is(at, "expect") && kept.contains(&at) {
+                    offences.extend(lifted.map(|at| format!("{}: {}", source.place(at), source.tokens[at].text)));
+                }
+            }
+        }
+    }
+    none("A lint lifted where it may not be:", &offences);
+}
+
+/// What only some places may name outside tests.
+struct Reserved {
+    what: &'static str,
+    /// Each a sequence of tokens.
+    words: &'static [&'static [&'static str]],
+    /// Beginnings of paths.
+    places: &'static [&'static str],
+}
+
+const RESERVED: &[Reserved] = &[
+    Reserved {
+        what: "a clock",
+        words: &[&["SystemTime"], &["Instant"], &["UNIX_EPOCH"], &["::", "now"]],
+        places: &["bench/src/", "crates/server/src/"],
+    },
+    Reserved {
+        what: "a timer",
+        words: &[&["tokio", "::", "time"], &["thread", "::", "sleep"]],
+        // The engine: the delay of an injected fault, in `dev`.
+        places: &["crates/engine/src/engine.rs", "crates/server/src/"],
+    },
+    Reserved {
+        what: "a thread",
+        words: &[&["thread", "::", "spawn"], &["thread", "::", "Builder"], &["thread", "::", "scope"]],
+        // The store: its one writer.
+        places: &["crates/store/src/embedded/mod.rs"],
+    },
+    Reserved {
+        what: "a task",
+        words: &[&["tokio", "::", "spawn"], &["tokio", "::", "task"], &["spawn_blocking"], &["JoinSet"]],
+        // The engine: syncing the audit log without holding up the calls.
+        places: &["bench/src/", "crates/engine/src/outbox.rs", "crates/server/src/"],
+    },
+    Reserved {
+        what: "a socket",
+        words: &[&["TcpListener"], &["TcpStream"], &["UdpSocket"], &["UnixListener"], &["UnixStream"], &["TcpSocket"]],
+        places: &["bench/src/", "crates/server/src/"],
+    },
+    Reserved {
+        what: "a cryptographic library",
+        words: &[&["aws_lc_rs"], &["aws_lc_sys"], &["ring"]],
+        // The server: rustls's choice of provider.
+        places: &["crates/crypto/src/", "crates/server/src/tls.rs"],
+    },
+    Reserved {
+        what: "SQL",
+        words: &[&["rusqlite"]],
+        places: &["crates/store/src/embedded/"],
+    },
+];
+
+#[test]
+fn clocks_threads_and_sockets_stay_in_their_places() {
+    let mut offences = Vec::new();
+    for Reserved { what, words, places } in RESERVED {
+        let mut unused = BTreeSet::from_iter(*places);
+        for source in SOURCES.iter() {
+            let mut found = source.production().filter(|at| words.iter().any(|word| source.are(*at, word)));
+            match places.iter().find(|place| source.path.starts_with(**place)) {
+                Some(place) if found.next().is_some() => drop(unused.remove(place)),
+                Some(_) => {}
+                None => offences.extend(found.map(|at| format!("{}: {what}", source.place(at)))),
+            }
+        }
+        offences.extend(unused.iter().map(|place| format!("{place}: has no use for {what} any more")));
+    }
+    none("Used outside its place:", &offences);
+}
