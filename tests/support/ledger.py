@@ -165,7 +165,7 @@ class Writer:
             if not (doubt and doubt[0] == ("create", None) and self._held(account, key_id)["Description"] == doubt[1]):
                 found.append(f"{key_id}: never created")
         found += self._alias_differences(account)
-        return found + self._blob_differences(account)
+        return found or self._blob_differences(account)
 
     def _possible(self, thing, value):
         return [value, self.in_doubt[1]] if self.in_doubt and self.in_doubt[0] == thing else [value]

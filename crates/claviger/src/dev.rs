@@ -166,7 +166,7 @@ pub(crate) async fn run(arguments: DevArguments) -> Result<(), Failure> {
     let address = bound.address();
     server.listen(bound, None, Arc::new(gateway));
     greet(address, arguments.enforce);
-    serve::until_stopped(server, &face, timers, stop).await
+    serve::until_stopped(server, &face, timers, stop, || ()).await
 }
 
 fn greet(address: std::net::SocketAddr, enforce: bool) {

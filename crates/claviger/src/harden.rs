@@ -13,6 +13,11 @@ pub(crate) fn process() {
     if setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).is_err() {
         event!(warn, "the core limit could not be set to zero");
     }
+    // Every connection takes a descriptor; the soft limit is often far below what the system allows.
+    let descriptors = getrlimit(Resource::Nofile);
+    if setrlimit(Resource::Nofile, Rlimit { current: descriptors.maximum, ..descriptors }).is_err() {
+        event!(warn, "the limit of open files could not be raised");
+    }
     // With a bounded limit, locking what is allocated later would make allocations fail.
     let unbounded = getrlimit(Resource::Memlock).current.is_none();
     let root = rustix::process::geteuid().is_root();

@@ -62,8 +62,10 @@ pub(crate) async fn until_stopped(
     face: &Arc<Face>,
     timers: Timers,
     stop: claviger_server::StopSignal,
+    stopping: impl FnOnce(),
 ) -> Result<(), Failure> {
     stop.wait().await;
+    stopping();
     event!(info, "stopping: calls in progress end, no others begin");
     let drained = server.drain().await;
     drop(timers);

@@ -49,8 +49,9 @@ pub(crate) async fn run(file: &Path) -> Result<(), Failure> {
     let (address, scheme) = (bound.address(), if tls.is_some() { "https" } else { "http" });
     server.listen(bound, tls, Arc::new(gateway));
     say(&format!("listening on {scheme}://{address}"));
-    let ended = serve::until_stopped(server, &face, timers, stop).await;
-    ready.store(false, Ordering::Release);
+    let stopping = Arc::clone(&ready);
+    let ended =
+        serve::until_stopped(server, &face, timers, stop, move || stopping.store(false, Ordering::Release)).await;
     if let Some(observing) = observing {
         observing.drain().await;
     }
@@ -83,7 +84,13 @@ async fn world(config: &Config) -> Result<World, Failure> {
         .with("configurationSha256", Value::public_text(&config.digest))
         .with("dangerPlaintextHttp", config.transport == Transport::DangerPlaintext);
     engine.note_start(facts).map_err(|fault| failed(&fault.to_string()))?;
-    let accounts = claviger_iam::accounts(&engine).await.map_err(|fault| failed(&fault.to_string()))?;
-    engine.set_accounts(accounts);
+    match claviger_iam::accounts(&engine).await {
+        Ok(accounts) => engine.set_accounts(accounts),
+        Err(fault) => {
+            // No account is then known to exist, so no policy can name one; keys that are there still work.
+            event!(error, "the accounts could not be read", fault = fault);
+            engine.set_accounts(std::collections::BTreeSet::new());
+        }
+    }
     Ok(World::new(engine))
 }

@@ -85,3 +85,66 @@ impl Records {
 fn stripe(key: &RowKey) -> usize {
     key.as_bytes().iter().fold(0_usize, |hash, byte| hash.wrapping_mul(31).wrapping_add(usize::from(*byte))) % STRIPES
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn entry(number: u64) -> Entry {
+        Entry { record: Arc::new(number), seen: Seen::At { revision: claviger_store::Revision(number), number } }
+    }
+
+    fn held(records: &Records, key: &RowKey) -> Option<u64> {
+        records.get(key).map(|entry| *entry.record.downcast::<u64>().unwrap())
+    }
+
+    fn key() -> RowKey {
+        RowKey::new("note", "a", "")
+    }
+
+    #[test]
+    fn a_load_is_kept() {
+        let records = Records::new();
+        let ticket = records.ticket(&key());
+        records.keep(&ticket, &key(), entry(1));
+        assert_eq!(held(&records, &key()), Some(1));
+    }
+
+    #[test]
+    fn a_load_that_began_before_a_commit_is_not_kept() {
+        for committed in [Some(entry(2)), None] {
+            let records = Records::new();
+            let ticket = records.ticket(&key());
+            let expected = committed.as_ref().map(|_| 2);
+            records.replace(&key(), committed);
+            records.keep(&ticket, &key(), entry(1));
+            assert_eq!(held(&records, &key()), expected);
+            let ticket = records.ticket(&key());
+            records.keep(&ticket, &key(), entry(3));
+            assert_eq!(held(&records, &key()), Some(3), "one that began after it is");
+        }
+    }
+
+    #[test]
+    fn a_load_that_began_before_everything_was_forgotten_is_not_kept() {
+        let records = Records::new();
+        records.replace(&key(), Some(entry(1)));
+        let ticket = records.ticket(&key());
+        records.clear();
+        records.keep(&ticket, &key(), entry(1));
+        assert_eq!(held(&records, &key()), None);
+    }
+
+    #[test]
+    fn a_commit_of_a_row_of_another_stripe_does_not_matter() {
+        let records = Records::new();
+        let other =
+            (0..).map(|at| RowKey::new("note", &format!("n{at}"), "")).find(|other| stripe(other) != stripe(&key()));
+        let ticket = records.ticket(&key());
+        records.replace(&other.unwrap(), Some(entry(9)));
+        records.keep(&ticket, &key(), entry(1));
+        assert_eq!(held(&records, &key()), Some(1));
+    }
+}

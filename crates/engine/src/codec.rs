@@ -211,3 +211,110 @@ impl<'a> Reader<'a> {
         if self.rest.is_empty() { Ok(()) } else { Err(BadRecord) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Fields = (u8, u32, u64, i64, bool, Vec<u8>, String, Option<String>, Vec<u64>);
+
+    fn write(fields: &Fields) -> Vec<u8> {
+        let mut writer = Writer::record("kind", 2);
+        writer.u8(fields.0);
+        writer.u32(fields.1);
+        writer.u64(fields.2);
+        writer.i64(fields.3);
+        writer.bool(fields.4);
+        writer.bytes(&fields.5);
+        writer.text(&fields.6);
+        writer.option(fields.7.as_ref(), |writer, text| writer.text(text));
+        writer.list(fields.8.iter(), |writer, number| writer.u64(*number));
+        writer.finish()
+    }
+
+    fn read(bytes: &[u8]) -> Result<Fields, BadRecord> {
+        let (mut reader, version) = Reader::record(bytes, "kind", 3)?;
+        assert!((1..=3).contains(&version));
+        let fields = (
+            reader.u8()?,
+            reader.u32()?,
+            reader.u64()?,
+            reader.i64()?,
+            reader.bool()?,
+            reader.bytes()?.to_vec(),
+            reader.text()?.to_owned(),
+            reader.option(|reader| reader.text().map(str::to_owned))?,
+            reader.list(Reader::u64)?,
+        );
+        reader.end()?;
+        Ok(fields)
+    }
+
+    #[test]
+    fn the_bytes_are_these() {
+        let fields = (1, 2, 3, -1, true, vec![9], "é".to_owned(), Some("x".to_owned()), vec![4]);
+        let expected = "000000046b696e64020100000002\
+                        0000000000000003ffffffffffffffff01\
+                        000000010900000002c3a9010000000178000000010000000000000004";
+        assert_eq!(hex::encode(write(&fields)), expected);
+    }
+
+    #[test]
+    fn another_kind_or_a_newer_version_is_refused() {
+        let bytes = Writer::record("kind", 2).finish();
+        assert_eq!(Reader::record(&bytes, "kind", 2).map(|(_, version)| version), Ok(2));
+        assert_eq!(Reader::record(&bytes, "kind", 1).map(drop), Err(BadRecord));
+        assert_eq!(Reader::record(&bytes, "kin", 2).map(drop), Err(BadRecord));
+        assert_eq!(Reader::record(&Writer::record("kind", 0).finish(), "kind", 2).map(drop), Err(BadRecord));
+    }
+
+    #[test]
+    fn a_false_length_allocates_nothing() {
+        let mut writer = Writer::default();
+        writer.u32(u32::MAX);
+        let bytes = writer.finish();
+        assert_eq!(Reader::new(&bytes).list(Reader::u64), Err(BadRecord));
+        assert_eq!(Reader::new(&bytes).bytes(), Err(BadRecord));
+    }
+
+    #[test]
+    fn only_0_and_1_are_truth_values() {
+        assert_eq!(Reader::new(&[2]).bool(), Err(BadRecord));
+        assert_eq!(Reader::new(&[2, 0]).option(Reader::u8), Err(BadRecord));
+        assert_eq!(Reader::new(&[0, 0, 0, 1, 0xff]).text(), Err(BadRecord));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(fields: Fields) {
+            let bytes = write(&fields);
+            prop_assert_eq!(read(&bytes), Ok(fields));
+        }
+
+        #[test]
+        fn different_fields_have_different_bytes(one: Fields, other: Fields) {
+            prop_assert_eq!(write(&one) == write(&other), one == other);
+        }
+
+        #[test]
+        fn a_cut_or_longer_record_is_refused(fields: Fields, cut: proptest::sample::Index, more in 1_usize..5) {
+            let bytes = write(&fields);
+            prop_assert_eq!(read(bytes.get(..cut.index(bytes.len())).unwrap()), Err(BadRecord));
+            prop_assert_eq!(read(&[bytes, vec![0; more]].concat()), Err(BadRecord));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(mut bytes: Vec<u8>) {
+            let mut record = Writer::record("kind", 1).finish();
+            record.append(&mut bytes);
+            if let Ok(fields) = read(&record) {
+                let again = write(&fields);
+                prop_assert_eq!(again.get(9..), record.get(9..), "one encoding for each value");
+            }
+        }
+    }
+}

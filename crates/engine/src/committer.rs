@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use claviger_crypto::{DomainKeys, MacKey};
@@ -95,6 +96,8 @@ pub(crate) struct Committer {
     broken: Arc<Broken>,
     audit: claviger_audit::Log,
     queue: Mutex<Vec<Waiting>>,
+    /// Entries of the audit log that are on disk.
+    audit_synced: AtomicU64,
     live: TurnMutex<Live>,
 }
 
@@ -129,7 +132,21 @@ impl Committer {
             groups: found.groups,
             lost: false,
         };
-        Ok(Self { store, keys, mac, records, broken, audit, queue: Mutex::default(), live: TurnMutex::new(live) })
+        Ok(Self {
+            store,
+            keys,
+            mac,
+            records,
+            broken,
+            audit,
+            queue: Mutex::default(),
+            audit_synced: AtomicU64::new(0),
+            live: TurnMutex::new(live),
+        })
+    }
+
+    pub(crate) fn audit_synced(&self, sequence: u64) {
+        self.audit_synced.fetch_max(sequence, Ordering::AcqRel);
     }
 
     /// Commits the change, or says that what it read is no longer so.
@@ -204,6 +221,7 @@ impl Committer {
     fn batch(&self, live: &Live, waiting: &[Waiting], number: u64) -> Result<(Batch, Head, Vec<Group>), Fault> {
         let mut batch = Batch::default();
         let mut head = live.head.clone();
+        head.audit_sequence = head.audit_sequence.max(self.audit_synced.load(Ordering::Acquire));
         let mut groups = live.groups.clone();
         let mut touched = HashSet::new();
         for Waiting { change, .. } in waiting {

@@ -1,8 +1,7 @@
 //! Work that falls due: an index by time in the store, and the runner that asks the services to do it.
 
-use std::sync::atomic::Ordering;
-
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 
 use claviger_api::Timestamp;
 use claviger_audit::{Call as Head, Event, EventType, Prepared, Resource, Text, Time, Value};
@@ -207,5 +206,28 @@ impl Engine {
             recipient_account: Text::public(account),
             tls_details: None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::record::golden;
+
+    #[test]
+    fn golden_bytes() {
+        let row = DueRow { job: "delete eu-central-1 1234abcd-12ab-34cd-56ef-1234567890ab".to_owned() };
+        assert_eq!(row.encode(&golden::keys()).unwrap(), golden::file("due"));
+        assert_eq!(DueRow::decode(&golden::file("due"), &golden::keys()).unwrap().job, row.job);
+    }
+
+    #[test]
+    fn the_order_of_the_rows_is_the_order_of_the_times() {
+        let keys: Vec<_> = [-5, 0, 9, 10, 999, 1_000, 253_402_300_799_999, i64::MAX]
+            .map(|millis| due_key("kms", Timestamp::from_millis(millis), ""))
+            .into();
+        assert!(keys.is_sorted());
     }
 }

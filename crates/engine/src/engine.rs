@@ -74,6 +74,9 @@ impl Engine {
         if anchored_number(&parts.audit).is_some_and(|anchored| found.number < anchored) {
             return Err(Fault::RowGroup("integrity/head/ (the whole store is older than the audit log)".to_owned()));
         }
+        if parts.audit.head().sequence < found.head.audit_sequence {
+            return Err(Fault::AuditCut);
+        }
         let broken = Arc::new(Broken::default());
         report_broken(&found, &broken);
         let records = Arc::new(Records::new());
@@ -248,6 +251,10 @@ impl Engine {
     pub(crate) fn outbox_row(&self) -> (RowKey, u64) {
         let number = self.outbox_next.fetch_add(1, Ordering::Relaxed);
         (outbox_key(&self.parts.node, number), number)
+    }
+
+    pub(crate) fn audit_synced(&self, sequence: u64) {
+        self.committer.audit_synced(sequence);
     }
 
     /// The counter above every outbox number seen at start.

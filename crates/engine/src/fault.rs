@@ -38,6 +38,9 @@ pub enum Fault {
     /// The audit log could not take the record.
     #[error("the audit log could not take the record")]
     Audit,
+    /// The audit log is shorter than the store remembers.
+    #[error("the audit log is shorter than the store remembers: entries were dropped or the log was replaced")]
+    AuditCut,
     /// What the caller asked for does not fit one commit.
     #[error("the change does not fit one commit")]
     TooLarge,

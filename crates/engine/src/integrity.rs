@@ -102,15 +102,17 @@ impl Broken {
     }
 }
 
-/// The head: the number of the last commit and of each group's row (0 for a group without one).
+/// The head: the numbers of all group rows (0 for a group without one), and how far the audit log had come.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Head {
     pub(crate) group_numbers: Vec<u64>,
+    /// Entries of the audit log that were on disk: a log with fewer was cut off or put away.
+    pub(crate) audit_sequence: u64,
 }
 
 impl Default for Head {
     fn default() -> Self {
-        Self { group_numbers: vec![0; GROUPS] }
+        Self { group_numbers: vec![0; GROUPS], audit_sequence: 0 }
     }
 }
 
@@ -118,14 +120,16 @@ impl Head {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut writer = Writer::record("head", 1);
         writer.list(self.group_numbers.iter(), |writer, number| writer.u64(*number));
+        writer.u64(self.audit_sequence);
         writer.finish()
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Self, BadRecord> {
         let (mut reader, _) = Reader::record(bytes, "head", 1)?;
         let group_numbers = reader.list(Reader::u64)?;
+        let audit_sequence = reader.u64()?;
         reader.end()?;
-        if group_numbers.len() == GROUPS { Ok(Self { group_numbers }) } else { Err(BadRecord) }
+        if group_numbers.len() == GROUPS { Ok(Self { group_numbers, audit_sequence }) } else { Err(BadRecord) }
     }
 }
 
@@ -148,4 +152,87 @@ pub(crate) fn group_key(group: usize) -> RowKey {
 
 pub(crate) fn head_key() -> RowKey {
     RowKey::new(KIND, "head", "")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::golden;
+
+    #[test]
+    fn golden_bytes() {
+        let mut group = Group::default();
+        group.add(&[0xfe; 32]);
+        group.add(&[0x03; 32]);
+        assert_eq!(group.encode(), golden::file("group"));
+        assert_eq!(Group::decode(&golden::file("group")), Ok(group));
+        let mut head = Head::default();
+        *head.group_numbers.get_mut(1).unwrap() = 7;
+        *head.group_numbers.last_mut().unwrap() = u64::MAX;
+        head.audit_sequence = 9;
+        assert_eq!(head.encode(), golden::file("head"));
+        assert_eq!(Head::decode(&golden::file("head")), Ok(head));
+    }
+
+    #[test]
+    fn a_row_stays_in_its_group_for_ever() {
+        for (kind, entity, group) in
+            [("key", "eu-central-1.a", 121), ("alias", "eu-central-1.1", 64), ("due", "kms", 146)]
+        {
+            let found = [RowKey::new(kind, entity, "x"), RowKey::new(kind, entity, "y/z")].map(|key| group_of(&key));
+            assert_eq!(found, [group; 2], "{kind}/{entity}: rows of one entity are guarded together");
+        }
+    }
+
+    #[test]
+    fn elements_differ_by_key_and_number() {
+        let mac = golden::keys().mac_key("test").unwrap();
+        let key = RowKey::new("a", "b", "c");
+        let elements = [element(&mac, &key, 1), element(&mac, &key, 2), element(&mac, &RowKey::new("a", "b", "d"), 1)];
+        assert!(elements.iter().enumerate().all(|(at, one)| !elements.iter().skip(at + 1).any(|other| other == one)));
+    }
+
+    #[test]
+    fn a_head_of_another_length_is_refused() {
+        let head = Head { group_numbers: vec![0; GROUPS - 1], audit_sequence: 0 };
+        assert_eq!(Head::decode(&head.encode()), Err(BadRecord));
+    }
+
+    #[test]
+    fn what_never_fits_does_not_fit() {
+        let group = Group::default();
+        assert!(group.never() != group && !group.never().is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn adding_and_removing_in_any_order_is_a_sum(hashes in proptest::collection::vec(any::<[u8; 32]>(), 0..20), cut in 0_usize..20) {
+            let mut forward = Group::default();
+            hashes.iter().for_each(|hash| forward.add(hash));
+            let mut backward = Group::default();
+            hashes.iter().rev().for_each(|hash| backward.add(hash));
+            prop_assert_eq!(forward, backward);
+            prop_assert_eq!(Group::decode(&forward.encode()), Ok(forward));
+            let cut = cut.min(hashes.len());
+            let mut kept = Group::default();
+            hashes.iter().skip(cut).for_each(|hash| kept.add(hash));
+            hashes.iter().take(cut).for_each(|hash| forward.remove(hash));
+            prop_assert_eq!(forward, kept);
+        }
+
+        #[test]
+        fn a_sum_tells_sets_apart(hashes in proptest::collection::vec(any::<[u8; 32]>(), 1..10), at in 0_usize..10) {
+            let mut whole = Group::default();
+            hashes.iter().for_each(|hash| whole.add(hash));
+            let mut without = whole;
+            if let Some(hash) = hashes.get(at % hashes.len()) {
+                without.remove(hash);
+            }
+            prop_assert_ne!(whole, without);
+        }
+    }
 }

@@ -155,3 +155,127 @@ pub(crate) fn decode<R: Record>(keys: &DomainKeys, key: &RowKey, value: &[u8]) -
     let record = R::decode(plain.expose(), keys).map_err(|_| Fault::RecordMalformed(key.printable()))?;
     Ok((number, record))
 }
+
+/// Rows that were stored once, and must open for ever. `testdata/golden` holds them as hexadecimal digits.
+#[cfg(test)]
+pub(crate) mod golden {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::sync::Arc;
+
+    use claviger_crypto::{DomainKeys, UnsealSecret, unwrap_root};
+    use claviger_secret::SecretBytes;
+
+    use crate::codec::Reader;
+
+    fn path(name: &str) -> String {
+        format!("{}/testdata/golden/{name}.hex", env!("CARGO_MANIFEST_DIR"))
+    }
+
+    pub(crate) fn file(name: &str) -> Vec<u8> {
+        hex::decode(std::fs::read_to_string(path(name)).unwrap().trim()).unwrap()
+    }
+
+    pub(crate) fn secret() -> UnsealSecret {
+        UnsealSecret::file(SecretBytes::from_slice(b"golden unseal secret, 32 bytes..")).unwrap()
+    }
+
+    /// The domain keys in `deployment.hex`.
+    pub(crate) fn keys() -> Arc<DomainKeys> {
+        let row = file("deployment");
+        let (mut reader, _) = Reader::record(&row, "deployment", 1).unwrap();
+        let root = unwrap_root(reader.bytes().unwrap(), &secret()).unwrap();
+        Arc::new(DomainKeys::unwrap(&root, reader.list(Reader::bytes).unwrap()).unwrap())
+    }
+
+    /// Makes the files that are not there. Never run in CI: a file that is gone must fail the tests.
+    #[tokio::test]
+    #[ignore = "makes golden files for formats that are new"]
+    async fn make() {
+        use claviger_store::Store as _;
+        std::fs::create_dir_all(format!("{}/testdata/golden", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let keep = |name: &str, bytes: &[u8]| {
+            if !std::path::Path::new(&path(name)).exists() {
+                std::fs::write(path(name), hex::encode(bytes) + "\n").unwrap();
+            }
+        };
+        let store = claviger_store::Memory::new();
+        crate::Deployment::initialise(&store, &secret()).await.unwrap();
+        let row = store.snapshot().await.unwrap().get(b"deployment/keys").await.unwrap().unwrap();
+        keep("deployment", &row.value);
+        let key = crate::RowKey::new("key", "eu-central-1.id", "facts");
+        keep("row", &super::wrap(&keys(), &key, 7, b"what the row holds").unwrap());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key() -> RowKey {
+        RowKey::new("key", "eu-central-1.id", "facts")
+    }
+
+    #[test]
+    fn a_stored_row_opens_for_ever() {
+        let (number, plain) = unwrap(&golden::keys(), &key(), &golden::file("row")).unwrap();
+        assert_eq!((number, plain.expose()), (7, &b"what the row holds"[..]));
+    }
+
+    #[test]
+    fn every_byte_of_a_row_is_guarded() {
+        let (keys, row) = (golden::keys(), golden::file("row"));
+        for at in 0..row.len() {
+            for bit in [0x01, 0x80] {
+                let mut changed = row.clone();
+                *changed.get_mut(at).unwrap() ^= bit;
+                let refused = unwrap(&keys, &key(), &changed).map(drop);
+                assert_eq!(refused, Err(Fault::RowAltered("key/eu-central-1.id/facts".to_owned())), "byte {at}");
+            }
+            assert!(unwrap(&keys, &key(), row.get(..at).unwrap()).is_err(), "cut at {at}");
+        }
+        assert!(unwrap(&keys, &key(), &[&row[..], &[0]].concat()).is_err());
+    }
+
+    #[test]
+    fn a_row_opens_under_its_own_key_and_number_only() {
+        let (keys, row) = (golden::keys(), golden::file("row"));
+        for other in [RowKey::new("key", "eu-central-1.id", "fact"), RowKey::new("key", "eu-central-1.i", "facts")] {
+            assert!(unwrap(&keys, &other, &row).is_err());
+        }
+        let other = DomainKeys::generate().unwrap();
+        assert!(unwrap(&other, &key(), &row).is_err(), "another deployment's keys");
+    }
+
+    #[test]
+    fn parts_of_a_key() {
+        let key = RowKey::new("alias", "eu-central-1.111122223333", "alias/a/b");
+        assert_eq!(key.rest(), "alias/a/b");
+        assert_eq!(key.entity(), b"alias/eu-central-1.111122223333");
+        assert_eq!(RowKey::new("a", "b/c", "d"), RowKey::new("a", "bc", "d"), "an entity holds no slash");
+        assert_eq!(RowKey::from_store(Bytes::from_static(b"no slash")).rest(), "");
+        assert_eq!(RowKey::from_store(Bytes::from_static(b"no slash")).entity(), b"no slash");
+        assert_eq!(RowKey::from_store(Bytes::from_static(b"a/b/\xff")).rest(), "");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn rows_come_back(entity in "[a-z0-9.-]{0,20}", rest in ".{0,20}", number: u64, plain: Vec<u8>) {
+            let (keys, key) = (golden::keys(), RowKey::new("kind", &entity, &rest));
+            let (found, opened) = unwrap(&keys, &key, &wrap(&keys, &key, number, &plain).unwrap()).unwrap();
+            prop_assert_eq!(found, number);
+            prop_assert_eq!(opened.expose(), &plain[..]);
+            prop_assert_eq!(key.rest(), &rest);
+        }
+
+        #[test]
+        fn any_bytes_are_refused_quietly(bytes: Vec<u8>) {
+            prop_assert!(unwrap(&golden::keys(), &key(), &bytes).is_err());
+        }
+    }
+}

@@ -107,7 +107,10 @@ async fn a_dropped_outbox_row_stays_noticed() {
     let found = engine.scrub().await.unwrap();
     assert!(!found.broken.is_empty());
     drop(engine);
-    assert!(matches!(kit.try_open().await, Err(Fault::RowGroup(_))));
+    // The keys themselves are good, so the door opens; the scrub and the log go on saying that records are missing.
+    let engine = kit.open().await;
+    assert!(!engine.scrub().await.unwrap().broken.is_empty());
+    kit.set(&engine, "b", "3").await;
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use crate::source::SOURCES;
 /// From the line of `fn` to the line of the closing brace.
 const FUNCTION_LINES_MAX: usize = 70;
 
-/// Longer functions, as `path name`.
-const LONG_FUNCTIONS: &[&str] = &[];
+/// Longer functions, as `path name`. One line for each operation of the service model, and nothing else.
+const LONG_FUNCTIONS: &[&str] = &["crates/kms/src/lib.rs dispatch"];
 
 #[test]
 fn functions_fit_on_a_page() {
@@ -105,8 +105,7 @@ const RESERVED: &[Reserved] = &[
     Reserved {
         what: "a task",
         words: &[&["tokio", "::", "spawn"], &["tokio", "::", "task"], &["spawn_blocking"], &["JoinSet"]],
-        // The engine: syncing the audit log without holding up the calls.
-        places: &["bench/src/", "crates/engine/src/outbox.rs", "crates/server/src/"],
+        places: &["bench/src/", "crates/server/src/"],
     },
     Reserved {
         what: "a socket",
@@ -119,11 +118,7 @@ const RESERVED: &[Reserved] = &[
         // The server: rustls's choice of provider.
         places: &["crates/crypto/src/", "crates/server/src/tls.rs"],
     },
-    Reserved {
-        what: "SQL",
-        words: &[&["rusqlite"]],
-        places: &["crates/store/src/embedded/"],
-    },
+    Reserved { what: "SQL", words: &[&["rusqlite"]], places: &["crates/store/src/embedded/"] },
 ];
 
 #[test]

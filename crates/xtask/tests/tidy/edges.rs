@@ -13,9 +13,7 @@ const EDGES: &[(&str, &[&str])] = &[
     ("audit", &["crypto", "secret"]),
     (
         "claviger",
-        &[
-            "api", "audit", "crypto", "custody", "engine", "iam", "kms", "policy", "secret", "server", "store", "wire",
-        ],
+        &["api", "audit", "crypto", "custody", "engine", "iam", "kms", "policy", "secret", "server", "store", "wire"],
     ),
     ("crypto", &["crypto-ffi", "secret"]),
     ("crypto-ffi", &[]),

@@ -98,7 +98,7 @@ impl Source {
         format!("{}:{}", self.path, self.tokens[at].line)
     }
 
-    /// The attributes that the predicate picks by their start: the tokens between the brackets.
+    /// The attributes, inner and outer: for each, the tokens between its brackets.
     pub(crate) fn attributes(&self) -> impl Iterator<Item = Range<usize>> {
         (0..self.tokens.len()).filter_map(|at| {
             let open = if self.are(at, &["#", "!", "["]) { at + 2 } else { at + 1 };
@@ -191,7 +191,8 @@ fn is_name_start(first: char) -> bool {
 fn flatten(stream: TokenStream, tokens: &mut Vec<Token>) {
     let mut joint = false;
     for tree in stream {
-        let colon = matches!(&tree, TokenTree::Punct(mark) if mark.as_char() == ':' && mark.spacing() == Spacing::Joint);
+        let colon =
+            matches!(&tree, TokenTree::Punct(mark) if mark.as_char() == ':' && mark.spacing() == Spacing::Joint);
         match tree {
             TokenTree::Group(group) => {
                 let (open, close) = match group.delimiter() {
