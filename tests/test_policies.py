@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from support.aws import DEFAULT_POLICY, refused, violation
+from support.aws import DEFAULT_POLICY, refused
 
 LOCKOUT = "The new key policy will not allow you to update the key policy in the future."
 
@@ -111,7 +111,8 @@ def test_lockout_is_refused_unless_waived(account, other_account, bypass):
         '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*"}]}',
         '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Effect":"Deny","Principal":"*","Action":"kms:*","Resource":"*"}]}',
         '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*","Surprise":1}]}',
-        '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"CanonicalUser":"x"},"Action":"kms:*","Resource":"*"}]}',
+        '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"CanonicalUser":"x"},"Action":"kms:*",'
+        '"Resource":"*"}]}',
         '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":5,"Resource":"*"}]}',
         '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*"}]} trailing',
         '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"kms:*","Resource":"*",'

@@ -15,7 +15,7 @@ use claviger_store::{Embedded, Memory, Store};
 use crate::arguments::DevArguments;
 use crate::controls::{Controls, offset_file};
 use crate::world::{Face, SystemChance, World};
-use crate::{Failure, say, seed, serve, unseal};
+use crate::{Failure, say, say_secret, seed, serve, unseal};
 
 /// The name of the one node of a single process.
 pub(crate) const NODE: &str = "node-1";
@@ -129,8 +129,7 @@ impl Recipe {
             let made = claviger_iam::create_account(&world.engine, self.account, None).await;
             let made = made.map_err(|error| format!("{error:?}"))?;
             say(&format!("account {}: AWS_ACCESS_KEY_ID={}", self.account.as_str(), made.access_key_id));
-            let secret = String::from_utf8_lossy(made.secret_access_key.expose());
-            say(&format!("account {}: AWS_SECRET_ACCESS_KEY={secret}", self.account.as_str()));
+            say_secret(&format!("account {}: AWS_SECRET_ACCESS_KEY", self.account.as_str()), &made.secret_access_key);
         }
         let accounts = claviger_iam::accounts(&world.engine).await.map_err(|fault| fault.to_string())?;
         world.engine.set_accounts(accounts);

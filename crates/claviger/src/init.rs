@@ -11,7 +11,7 @@ use claviger_store::Embedded;
 
 use crate::config::{self, Config, Unseal};
 use crate::world::SystemChance;
-use crate::{Failure, dev, say, unseal};
+use crate::{Failure, dev, say, say_secret, unseal};
 
 /// The unseal secret that the configuration names; a missing file is made when `make` is set.
 pub(crate) fn secret(config: &Config, make: bool) -> Result<claviger_crypto::UnsealSecret, Failure> {
@@ -66,7 +66,7 @@ pub(crate) async fn run(file: &Path) -> Result<(), Failure> {
     engine.sync_audit().await.map_err(|fault| failed(&fault.to_string()))?;
     say(&format!("account {}", config.account.as_str()));
     say(&format!("AWS_ACCESS_KEY_ID={}", made.access_key_id));
-    say(&format!("AWS_SECRET_ACCESS_KEY={}", String::from_utf8_lossy(made.secret_access_key.expose())));
+    say_secret("AWS_SECRET_ACCESS_KEY", &made.secret_access_key);
     say("This is the account's root access key. It is not shown again.");
     Ok(())
 }

@@ -52,6 +52,15 @@ fn fail(text: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
+/// Prints a secret that its user is shown once; it is copied nowhere but into standard output's own buffer.
+pub(crate) fn say_secret(name: &str, secret: &claviger_secret::SecretBytes) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    // A closed standard output is the user's choice.
+    let _ = write!(out, "{name}=").and_then(|()| out.write_all(secret.expose())).and_then(|()| out.write_all(b"\n"));
+    let _ = out.flush();
+}
+
 /// Prints a line for the user on standard output.
 #[expect(clippy::print_stdout, reason = "what a subcommand tells its user")]
 pub(crate) fn say(text: &str) {
