@@ -228,7 +228,11 @@ fn unseal(reading: &mut Reading<'_>, table: &DeTable<'_>, data: Option<&Path>) -
 
 /// Whether a path lies in a directory, links followed as far as the paths exist.
 fn is_within(file: &Path, directory: &Path) -> bool {
-    let real = |path: &Path| std::fs::canonicalize(path).or_else(|_| std::path::absolute(path));
+    // A bare name has an empty parent: the current directory.
+    let real = |path: &Path| {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        std::fs::canonicalize(path).or_else(|_| std::path::absolute(path))
+    };
     let holder = file.parent().map(real);
     let file = real(file);
     let Ok(directory) = real(directory) else { return true };
@@ -292,6 +296,12 @@ file = "/etc/claviger/unseal.key"
         let text = SOUND.replace("/etc/claviger/unseal.key", "/var/lib/claviger/../claviger/unseal.key");
         let faults = parse(&text.replace("/../claviger", ""), Path::new("")).unwrap_err();
         assert!(faults.iter().any(|(_, what)| what.contains("inside the data directory")), "{faults:?}");
+    }
+
+    #[test]
+    fn a_secret_beside_the_configuration_is_taken() {
+        let text = SOUND.replace("/etc/claviger/unseal.key", "unseal.key");
+        assert_eq!(parse(&text, Path::new("")).unwrap().unseal, Unseal::File("unseal.key".into()));
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub(crate) struct Recipe {
     enforce: bool,
     roots: Vec<(AccountId, String, SecretBytes)>,
     seed: Option<PathBuf>,
+    /// What the process was told to risk, for the record of its start.
+    anywhere: bool,
+    origins: Vec<String>,
 }
 
 impl Recipe {
@@ -50,6 +53,8 @@ impl Recipe {
             enforce: arguments.enforce,
             roots,
             seed: arguments.seed.clone(),
+            anywhere: arguments.danger_listen_anywhere,
+            origins: arguments.allow_origin.clone(),
         })
     }
 
@@ -87,7 +92,10 @@ impl Recipe {
             node: NODE.to_owned(),
         };
         let world = World::new(Engine::open(parts).await.map_err(|fault| fault.to_string())?);
-        let facts = Value::object([("mode", Value::public_text("dev"))]).with("enforce", self.enforce);
+        let facts = Value::object([("mode", Value::public_text("dev"))])
+            .with("enforce", self.enforce)
+            .with("dangerListenAnywhere", self.anywhere)
+            .with("allowOrigin", Value::list(self.origins.iter().map(|origin| Value::public_text(origin))));
         world.engine.note_start(facts).map_err(|fault| fault.to_string())?;
         if self.enforce {
             self.make_accounts(&world).await?;
@@ -172,7 +180,7 @@ fn greet(address: std::net::SocketAddr, enforce: bool) {
     say(&format!("listening on http://{address}"));
     say("");
     say("Point the AWS CLI, boto3 and every AWS SDK at it:");
-    say(&format!("  export AWS_ENDPOINT_URL=http://{address} AWS_REGION=us-east-1"));
+    say(&format!("  export AWS_ENDPOINT_URL=http://{address} AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1"));
     if enforce {
         say("  export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...   # the root credentials");
     } else {

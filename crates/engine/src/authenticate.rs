@@ -78,8 +78,8 @@ fn derive(claim: &SignatureClaim, secret: &[u8]) -> SecretArray<32> {
 }
 
 impl Engine {
-    /// The caller behind a claim, or why there is none. Whether the key is unknown or the signature wrong takes the
-    /// same path and time.
+    /// The caller behind a claim, or why there is none. An unknown access key id costs the same HMACs as a known one;
+    /// the answers differ, as AWS's do.
     ///
     /// # Errors
     /// A [`Refusal`] as AWS names it.

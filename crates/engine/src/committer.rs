@@ -286,12 +286,28 @@ impl Committer {
         crate::engine::anchor(&self.audit, number);
     }
 
+    /// The number of the last commit.
+    pub(crate) async fn number(&self) -> u64 {
+        self.live.lock().await.number
+    }
+
+    /// Refuses a store that is older than a commit that was acknowledged: all of it was put back. From then on no row
+    /// is believed.
+    pub(crate) fn demand_not_older(&self, found: &Integrity, acknowledged: u64) -> Result<(), Fault> {
+        if found.number >= acknowledged {
+            return Ok(());
+        }
+        self.broken.add(&(0..GROUPS).collect());
+        Err(Fault::RowGroup(integrity::head_key().printable()))
+    }
+
     async fn reload(&self, live: &mut Live) -> Result<(), Fault> {
         let found = check_all(&*self.store, &self.keys, &self.mac).await?;
         self.records.clear();
         crate::engine::report_broken(&found, &self.broken);
+        self.demand_not_older(&found, live.number)?;
         live.head = found.head;
-        live.number = found.number.max(live.number);
+        live.number = found.number;
         live.head_seen = found.head_seen;
         live.groups = found.groups;
         live.lost = false;

@@ -150,7 +150,9 @@ impl Engine {
                 }
                 Err(fault) => {
                     let error = self.explain(&O::Error::from(fault.into()));
-                    let event = trail::event(&O::ROW, Audited::default(), Some(&error), &trace.decisions);
+                    let mut audited = Audited::default();
+                    O::audited(request, None, None, &mut audited);
+                    let event = trail::event(&O::ROW, audited, Some(&error), &trace.decisions);
                     return self.parts.audit.append(pending, &event, Err(error)).map_err(|_| self.unrecorded());
                 }
             }
@@ -293,12 +295,14 @@ impl Engine {
     /// A [`Fault`] when the store does not answer or the head row is altered.
     pub async fn scrub(&self) -> Result<Integrity, Fault> {
         let mac = integrity_key(&self.parts.keys)?;
+        let acknowledged = self.committer.number().await;
         let found = check_all(&*self.parts.store, &self.parts.keys, &mac).await?;
         report_broken(&found, &self.broken);
-        if !found.broken.is_empty() {
+        let older = self.committer.demand_not_older(&found, acknowledged);
+        if older.is_err() || !found.broken.is_empty() {
             self.records.clear();
         }
-        Ok(found)
+        older.map(|()| found)
     }
 
     /// How many failed authentications may be recorded in a second; more are only counted.

@@ -73,3 +73,70 @@ impl Record for AccessKey {
         Ok(Self { id, account, created, secret })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use claviger_crypto::UnsealSecret;
+    use claviger_engine::Deployment;
+    use claviger_store::Store as _;
+
+    use super::*;
+
+    fn path(name: &str) -> String {
+        format!("{}/testdata/golden/{name}.hex", env!("CARGO_MANIFEST_DIR"))
+    }
+
+    fn file(name: &str) -> Vec<u8> {
+        hex::decode(std::fs::read_to_string(path(name)).unwrap().trim()).unwrap()
+    }
+
+    /// The domain keys of the golden deployment.
+    async fn keys() -> std::sync::Arc<DomainKeys> {
+        let store = claviger_store::Memory::new();
+        let mut batch = claviger_store::Batch::new();
+        batch.put("deployment/keys", file("../../../engine/testdata/golden/deployment"));
+        store.commit(batch).await.unwrap();
+        let secret = SecretBytes::from_slice(b"golden unseal secret, 32 bytes..");
+        Deployment::unseal(&store, &UnsealSecret::file(secret).unwrap()).await.unwrap().keys
+    }
+
+    fn access_key() -> AccessKey {
+        AccessKey {
+            id: "AKIAABCDEFGHIJKLMNOP".to_owned(),
+            account: "111122223333".to_owned(),
+            created: Timestamp::from_millis(1_790_000_000_123),
+            secret: SecretBytes::from_slice(b"the secret access key of 40 characters.."),
+        }
+    }
+
+    #[tokio::test]
+    async fn accounts_stay_readable() {
+        let account = Account { created: Timestamp::from_millis(1_790_000_000_123) };
+        assert_eq!(account.encode(&*keys().await).unwrap(), file("account"));
+        assert_eq!(Account::decode(&file("account"), &*keys().await).unwrap().created, account.created);
+    }
+
+    #[tokio::test]
+    async fn access_keys_stay_readable_and_hide_their_secret() {
+        let (keys, stored) = (keys().await, file("access-key"));
+        let read = AccessKey::decode(&stored, &keys).unwrap();
+        let made = access_key();
+        assert_eq!((&read.id, &read.account, read.created), (&made.id, &made.account, made.created));
+        assert_eq!(read.secret.expose(), made.secret.expose());
+        assert!(!stored.windows(10).any(|part| part == b"the secret"));
+        for at in 0..stored.len() {
+            assert!(AccessKey::decode(stored.get(..at).unwrap(), &keys).is_err(), "cut at {at}");
+        }
+    }
+
+    #[tokio::test]
+    #[ignore = "makes golden files for formats that are new"]
+    async fn make() {
+        if !std::path::Path::new(&path("access-key")).exists() {
+            let bytes = access_key().encode(&*keys().await).unwrap();
+            std::fs::write(path("access-key"), hex::encode(bytes) + "\n").unwrap();
+        }
+    }
+}

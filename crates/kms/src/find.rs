@@ -158,7 +158,7 @@ fn absent(call: &Call<'_>, account: &str, action: &'static str, own: impl FnOnce
     foreign_absent(call.caller().principal(), action)
 }
 
-fn foreign_absent(principal: &Principal, action: &'static str) -> KmsError {
+pub(crate) fn foreign_absent(principal: &Principal, action: &'static str) -> KmsError {
     KmsError::Common(CommonError::AccessDenied(absent_resource_message(principal, action, Subject::Named)))
 }
 

@@ -242,3 +242,149 @@ impl Record for Listed {
         Reader::record(bytes, LISTED, 1)?.0.end().map(|()| Self)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use claviger_crypto::{EncryptionContext, UnsealSecret};
+    use claviger_engine::Deployment;
+    use claviger_secret::{SecretArray, SecretBytes};
+    use claviger_store::Store as _;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
+    const POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"kms:*","Resource":"*"}]}"#;
+
+    fn path(name: &str) -> String {
+        format!("{}/testdata/golden/{name}.hex", env!("CARGO_MANIFEST_DIR"))
+    }
+
+    fn file(name: &str) -> Vec<u8> {
+        hex::decode(std::fs::read_to_string(path(name)).unwrap().trim()).unwrap()
+    }
+
+    /// The domain keys of the golden deployment.
+    async fn keys() -> Arc<DomainKeys> {
+        let store = claviger_store::Memory::new();
+        let mut batch = claviger_store::Batch::new();
+        batch.put("deployment/keys", file("../../../engine/testdata/golden/deployment"));
+        store.commit(batch).await.unwrap();
+        let secret = SecretBytes::from_slice(b"golden unseal secret, 32 bytes..");
+        Deployment::unseal(&store, &UnsealSecret::file(secret).unwrap()).await.unwrap().keys
+    }
+
+    fn key(state: KeyState) -> Key {
+        Key {
+            id: ID.to_owned(),
+            account: "111122223333".to_owned(),
+            region: "eu-central-1".to_owned(),
+            created: Timestamp::from_millis(1_790_000_000_123),
+            description: "for péople".to_owned(),
+            state,
+            policy: Arc::new(Document::parse_key_policy(POLICY, &Limits::KEY_POLICY).unwrap()),
+            tags: vec![("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())],
+            materials: vec![MaterialId::from_bytes([7; 32]), MaterialId::from_bytes([8; 32])],
+        }
+    }
+
+    fn material() -> KeyMaterial {
+        KeyMaterial::from_bytes(KeyId::parse(ID).unwrap(), SecretArray::new([9; 32])).unwrap()
+    }
+
+    #[tokio::test]
+    async fn facts_stay_readable() {
+        let keys = keys().await;
+        let at = Timestamp::from_millis(1_790_604_800_123);
+        let states = [
+            ("facts-enabled", KeyState::Enabled),
+            ("facts-disabled", KeyState::Disabled),
+            ("facts-pending", KeyState::PendingDeletion { at }),
+        ];
+        for (name, state) in states {
+            assert_eq!(key(state).encode(&keys).unwrap(), file(name), "{name}");
+            let read = Key::decode(&file(name), &keys).unwrap();
+            assert_eq!((read.state, read.created, &*read.policy.text()), (state, key(state).created, POLICY));
+            assert_eq!(read.encode(&keys).unwrap(), file(name));
+        }
+    }
+
+    #[tokio::test]
+    async fn alias_and_listed_stay_readable() {
+        let keys = keys().await;
+        let (created, updated) = (Timestamp::from_millis(1), Timestamp::from_millis(-2));
+        let alias = Alias { target: ID.to_owned(), created, updated };
+        assert_eq!(alias.encode(&keys).unwrap(), file("alias"));
+        assert_eq!(Alias::decode(&file("alias"), &keys), Ok(alias));
+        assert_eq!(Listed.encode(&keys).unwrap(), file("listed"));
+        assert_eq!(Listed::decode(&file("listed"), &keys), Ok(Listed));
+    }
+
+    #[tokio::test]
+    async fn material_stays_readable_and_every_byte_is_guarded() {
+        let (keys, stored) = (keys().await, file("material"));
+        let read = Material::decode(&stored, &keys).unwrap();
+        let blob = material().seal(&EncryptionContext::canonical([]), b"plain").unwrap();
+        let opened = read.material.open(&blob, &EncryptionContext::canonical([])).map_err(drop).unwrap();
+        assert_eq!(opened.expose(), b"plain");
+        assert_eq!(read.id, material().material_id());
+        for at in 0..stored.len() {
+            let mut changed = stored.clone();
+            *changed.get_mut(at).unwrap() ^= 1;
+            assert!(Material::decode(&changed, &keys).is_err(), "byte {at}");
+        }
+        let text = |bytes: &[u8]| bytes.windows(8).any(|part| part == [9; 8]);
+        assert!(!text(&stored), "material is wrapped inside the record");
+    }
+
+    #[tokio::test]
+    #[ignore = "makes golden files for formats that are new"]
+    async fn make() {
+        if !std::path::Path::new(&path("material")).exists() {
+            let record = Material { id: material().material_id(), material: material() };
+            let bytes = record.encode(&keys().await).unwrap();
+            std::fs::write(path("material"), hex::encode(bytes) + "\n").unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn cut_facts_are_refused() {
+        let (keys, stored) = (keys().await, file("facts-pending"));
+        for at in 0..stored.len() {
+            assert!(Key::decode(stored.get(..at).unwrap(), &keys).is_err(), "cut at {at}");
+        }
+        assert!(Key::decode(&[&stored[..], &[0]].concat(), &keys).is_err());
+        let empty = Key { materials: Vec::new(), ..key(KeyState::Enabled) };
+        assert!(Key::decode(&empty.encode(&keys).unwrap(), &keys).is_err(), "a key without material");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn facts_come_back(
+            description in ".{0,40}",
+            tags in proptest::collection::vec((".{0,9}", ".{0,9}"), 0..5),
+            created: i64,
+            state in 0..3,
+            at: i64,
+            materials in proptest::collection::vec(any::<[u8; 32]>(), 1..4),
+        ) {
+            let keys = DomainKeys::generate().unwrap();
+            let state = match state {
+                0 => KeyState::Enabled,
+                1 => KeyState::Disabled,
+                _ => KeyState::PendingDeletion { at: Timestamp::from_millis(at) },
+            };
+            let created = Timestamp::from_millis(created);
+            let materials = materials.into_iter().map(MaterialId::from_bytes).collect();
+            let written = Key { description, tags, created, materials, ..key(state) };
+            let bytes = written.encode(&keys).unwrap();
+            let read = Key::decode(&bytes, &keys).unwrap();
+            prop_assert_eq!(read.encode(&keys).unwrap(), bytes);
+            prop_assert_eq!((read.description, read.tags, read.created), (written.description, written.tags, created));
+            prop_assert!(read.state == state && read.materials == written.materials);
+        }
+    }
+}

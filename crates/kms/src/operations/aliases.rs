@@ -9,7 +9,7 @@ use claviger_engine::{Audited, Authorized, Call, Named, Operation, OperationRow,
 
 use super::create_key::account_question;
 use super::listing::{page_of, page_parameters};
-use crate::find::{Forms, NamedKey, find};
+use crate::find::{Forms, NamedKey, find, foreign_absent};
 use crate::operation::{key_parameter, row};
 use crate::records::{Alias, Key, Listed, alias_arn, alias_key, alias_of_key, facts_key};
 use crate::state::Permits;
@@ -310,7 +310,7 @@ impl Operation for ListAliases {
         let Some(key_id) = request.key_id.as_deref() else { return Ok(None) };
         let key = find(call, key_id, Forms::Key, "kms:ListAliases").await?;
         if key.key().account != call.caller().account() {
-            return Err(KmsError::NotFound(format!("Key '{}' does not exist", key.arn)));
+            return Err(foreign_absent(call.caller().principal(), "kms:ListAliases"));
         }
         Ok(Some(key))
     }

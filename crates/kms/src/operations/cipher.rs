@@ -6,6 +6,7 @@ use claviger_api::kms::EncryptionAlgorithmSpec;
 use claviger_crypto::{EncryptionContext, Header, MaterialId};
 use claviger_engine::Value;
 use claviger_engine::{Audited, Call, CommonError};
+use claviger_policy::{Subject, absent_resource_message};
 use claviger_secret::SecretBytes;
 
 use crate::KmsError;
@@ -77,12 +78,13 @@ pub(crate) async fn blob_key(
     let region = call.caller().region().to_owned();
     match call.row::<Key>(&facts_key(&region, &header.key_id.to_string())).await? {
         Some(row) => Ok(BlobKey { key: NamedKey::new(row), material: header.material_id, named: false }),
-        None => Err(KmsError::Common(CommonError::AccessDenied(UNKNOWN_KEY.to_owned()))),
+        None => {
+            // The same sentence as for a key that is there and not the caller's to see.
+            let text = absent_resource_message(call.caller().principal(), action, Subject::Ciphertext);
+            Err(KmsError::Common(CommonError::AccessDenied(text)))
+        }
     }
 }
-
-/// AWS's answer when the key behind a ciphertext is not there or not visible (reference/errors.md).
-const UNKNOWN_KEY: &str = "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.";
 
 /// Opens a blob with the material that it names. Every failure is the same.
 pub(crate) async fn open(

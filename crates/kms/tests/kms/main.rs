@@ -18,12 +18,12 @@ use claviger_api::kms::{
     KeyMetadata, Request, Response, ScheduleKeyDeletionRequest,
 };
 use claviger_api::{ServiceError, SignatureClaim, Timestamp, Valid};
-use claviger_audit::Log;
-use claviger_crypto::DomainKeys;
+use claviger_audit::{Log, Settings};
+use claviger_crypto::{DomainKeys, SigningKey};
 use claviger_engine::{Authentication, CallMeta, Caller, Chance, Clock, Engine, Fault, Parts};
 use claviger_kms::Kms;
 use claviger_policy::AccountId;
-use claviger_secret::SecretBytes;
+use claviger_secret::{SecretArray, SecretBytes};
 use claviger_store::Store;
 
 pub(crate) const START: i64 = 1_790_000_000_000;
@@ -89,6 +89,8 @@ pub(crate) struct Base {
     pub(crate) keys: Arc<DomainKeys>,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) dice: Arc<Dice>,
+    /// Where the audit log is kept; without it, each engine has a log of its own in memory.
+    pub(crate) disk: Option<tempfile::TempDir>,
 }
 
 impl Base {
@@ -98,7 +100,14 @@ impl Base {
             keys: Arc::new(DomainKeys::generate().unwrap()),
             clock: Arc::new(TestClock(AtomicI64::new(START))),
             dice: Arc::new(Dice::new(seed)),
+            disk: None,
         }
+    }
+
+    fn log(&self) -> Log {
+        let Some(disk) = &self.disk else { return Log::in_memory(1_000) };
+        let key = SigningKey::from_seed(SecretArray::new([7; 32])).unwrap();
+        Log::open(&disk.path().join("audit"), key, "node-1", Settings::default()).unwrap()
     }
 
     pub(crate) fn advance(&self, millis: i64) {
@@ -109,7 +118,7 @@ impl Base {
         let parts = Parts {
             store: Arc::clone(&self.store),
             keys: Arc::clone(&self.keys),
-            audit: Log::in_memory(1_000),
+            audit: self.log(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             chance: Arc::clone(&self.dice) as Arc<dyn Chance>,
             authentication: Authentication::DangerAnyCredential { default_account: AccountId::parse(OWNER).unwrap() },

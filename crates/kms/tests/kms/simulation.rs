@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use claviger_api::kms::CreateAliasRequest;
 use claviger_api::kms::{
     CancelKeyDeletionRequest, CreateKeyRequest, DeleteAliasRequest, DisableKeyRequest, EnableKeyRequest, KeyState,
     ListAliasesRequest, ListKeysRequest, ListResourceTagsRequest, Request, Response, ScheduleKeyDeletionRequest, Tag,
     TagResourceRequest, UntagResourceRequest, UpdateAliasRequest, UpdateKeyDescriptionRequest,
 };
-use claviger_api::kms::CreateAliasRequest;
 use claviger_store::{Action, Faulty, Memory, Plan, Point};
 
 use crate::{Base, DAY, Dice, START, World, request};
@@ -161,7 +161,8 @@ impl Run {
         let calm = Arc::new(AtomicBool::new(false));
         let store = Faulty::new(Memory::new(), plan(seed, Arc::clone(&calm)));
         let script = store.script();
-        let base = Base::over(Arc::new(store), seed);
+        let disk = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let base = Base { disk: Some(disk), ..Base::over(Arc::new(store), seed) };
         let dice = Dice::new(seed ^ 0xd1ce);
         Self { seed, dice, calm, script, base, model: Model::default(), ids: Vec::new(), blobs: Vec::new() }
     }
@@ -364,7 +365,7 @@ fn demand_code(seed: u64, code: &str, state: Option<KeyState>, absent: &str) {
 
 #[tokio::test]
 async fn random_operations_agree_with_the_model() {
-    for seed in 0..60 {
+    for seed in 0..120 {
         Run::new(seed).go().await;
     }
 }

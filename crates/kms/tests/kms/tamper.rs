@@ -74,8 +74,7 @@ impl Stage {
             world.call(request!(TagResource, TagResourceRequest { key_id: key_id.clone(), tags })).await.unwrap();
         }
         world.schedule(&doomed).await.unwrap();
-        world.engine.sync_audit().await.unwrap();
-        world.disable(&used[1].0).await.unwrap();
+        world.alias("alias/three", &used[1].0).await.unwrap();
         drop(world);
         let good = crate::rows(&*base.store).await;
         let log = Lines::default();
@@ -89,7 +88,7 @@ impl Stage {
     fn at(&self, store: Arc<Memory>) -> Base {
         self.base.clock.0.store(START, Ordering::SeqCst);
         let (keys, clock) = (Arc::clone(&self.base.keys), Arc::clone(&self.base.clock));
-        Base { store, keys, clock, dice: Arc::clone(&self.base.dice) }
+        Base { store, keys, clock, dice: Arc::clone(&self.base.dice), disk: None }
     }
 
     /// Opens an engine over these rows and asks everything.
@@ -109,7 +108,8 @@ impl Stage {
             note(format!("{key} tags"), outcome(world.call(request!(ListResourceTags, tags)).await));
         }
         for key in self.used.iter().map(|(key, _)| key).chain([&self.doomed]) {
-            let described = world.describe(key).await.map_or_else(|error| error.code.to_owned(), |data| format!("{data:?}"));
+            let described =
+                world.describe(key).await.map_or_else(|error| error.code.to_owned(), |data| format!("{data:?}"));
             note(format!("{key} describe"), described);
             let policy = GetKeyPolicyRequest { key_id: key.clone(), ..GetKeyPolicyRequest::default() };
             note(format!("{key} policy"), outcome(world.call(request!(GetKeyPolicy, policy)).await));
@@ -121,8 +121,10 @@ impl Stage {
         let broken = world.engine.scrub().await.map_or(1, |found| found.broken.len());
         base.advance(8 * DAY);
         let due = world.engine.run_due(&world.kms).await;
+        // Whoever runs due work logs its fault.
+        let log = self.log.take() + &due.as_ref().err().map(ToString::to_string).unwrap_or_default();
         note("due work".to_owned(), due.map_or_else(|_| INTERNAL.to_owned(), |done| done.to_string()));
-        Ok(Look { answers, broken, log: self.log.take() })
+        Ok(Look { answers, broken, log })
     }
 
     /// The change is noticed, and nothing is answered but what was true, or an internal error.
@@ -139,7 +141,8 @@ impl Stage {
             Ok(look) => look,
         };
         let internal = look.answers.values().any(|answer| answer == INTERNAL);
-        assert!(internal || look.broken > 0, "{what}: not noticed");
+        let unreplayed = look.log.contains("could not be brought into the log");
+        assert!(internal || look.broken > 0 || unreplayed, "{what}: not noticed");
         for (question, answer) in &look.answers {
             let right = answer == INTERNAL || Some(answer) == self.answers.get(question);
             assert!(right, "{what}: {question} is answered with {answer}");
@@ -165,7 +168,7 @@ struct Look {
 
 /// The bytes to edit: the head and the end of a row, and a sample between; a unit test of the engine edits each byte.
 fn positions(length: usize) -> impl Iterator<Item = usize> {
-    (0..length).filter(move |at| *at < 12 || at + 3 > length || at % 11 == 0)
+    (0..length).filter(move |at| *at < 12 || at + 3 > length || at % 3 == 0)
 }
 
 #[tokio::test]
