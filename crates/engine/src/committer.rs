@@ -302,7 +302,7 @@ impl Committer {
     }
 
     async fn reload(&self, live: &mut Live) -> Result<(), Fault> {
-        let found = check_all(&*self.store, &self.keys, &self.mac).await?;
+        let found = check_all(&*self.store, &self.keys, &self.mac, Depth::Numbers).await?;
         self.records.clear();
         crate::engine::report_broken(&found, &self.broken);
         self.demand_not_older(&found, live.number)?;
@@ -343,12 +343,26 @@ pub(crate) fn integrity_key(keys: &DomainKeys) -> Result<MacKey, Fault> {
 /// Rows read from the store at a time while checking.
 const PAGE: usize = 1_000;
 
+/// How closely the rows are looked at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Their numbers must add up; an edited value is met when it is read. A start does this.
+    Numbers,
+    /// Each must open as well. A scrub does this.
+    Opened,
+}
+
 /// Reads every row and compares the sums with the group rows and the head.
-pub(crate) async fn check_all(store: &dyn Store, keys: &DomainKeys, mac: &MacKey) -> Result<Integrity, Fault> {
+pub(crate) async fn check_all(
+    store: &dyn Store,
+    keys: &DomainKeys,
+    mac: &MacKey,
+    depth: Depth,
+) -> Result<Integrity, Fault> {
     let view = store.snapshot().await?;
     let mut summed = vec![Group::default(); GROUPS];
     let mut names: Vec<Vec<String>> = vec![Vec::new(); GROUPS];
-    let (mut after, mut rows) = (None::<bytes::Bytes>, 0_u64);
+    let (mut after, mut rows, mut altered) = (None::<bytes::Bytes>, 0_u64, Vec::new());
     loop {
         let page = view.scan(claviger_store::Range::all(), after.as_deref(), PAGE).await?;
         for (key, row) in &page {
@@ -359,6 +373,9 @@ pub(crate) async fn check_all(store: &dyn Store, keys: &DomainKeys, mac: &MacKey
             }
             let at = integrity::group_of(&key);
             let number = crate::record::claimed_number(&row.value).unwrap_or_default();
+            if depth == Depth::Opened && crate::record::unwrap(keys, &key, &row.value).is_err() {
+                altered.push(key.printable());
+            }
             if let (Some(group), Some(names)) = (summed.get_mut(at), names.get_mut(at)) {
                 group.add(&integrity::element(mac, &key, number));
                 if names.len() < 20 {
@@ -371,7 +388,9 @@ pub(crate) async fn check_all(store: &dyn Store, keys: &DomainKeys, mac: &MacKey
             _ => break,
         }
     }
-    compare(&*view, keys, summed, names, rows).await
+    let mut found = compare(&*view, keys, summed, names, rows).await?;
+    found.suspects.extend(altered);
+    Ok(found)
 }
 
 async fn compare(

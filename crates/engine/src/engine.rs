@@ -14,7 +14,7 @@ use claviger_store::Store;
 use crate::authenticate::{Authentication, SigningKeys};
 use crate::cache::Records;
 use crate::call::Call;
-use crate::committer::{Change, Committed, Committer, Integrity, check_all, integrity_key};
+use crate::committer::{Change, Committed, Committer, Depth, Integrity, check_all, integrity_key};
 use crate::faults::InjectedFaults;
 use crate::integrity::Broken;
 use crate::operation::{Answer, Audited, Authorized, Named, Operation, Outcome, Question, Writes};
@@ -70,8 +70,8 @@ impl Engine {
     /// A [`Fault`] when the store does not answer, or its head row is missing, altered, or older than the audit log.
     pub async fn open(parts: Parts) -> Result<Self, Fault> {
         let mac = integrity_key(&parts.keys)?;
-        let found = check_all(&*parts.store, &parts.keys, &mac).await?;
-        if anchored_number(&parts.audit).is_some_and(|anchored| found.number < anchored) {
+        let found = check_all(&*parts.store, &parts.keys, &mac, Depth::Numbers).await?;
+        if anchored_number(&parts.audit)?.is_some_and(|anchored| found.number < anchored) {
             return Err(Fault::RowGroup("integrity/head/ (the whole store is older than the audit log)".to_owned()));
         }
         if parts.audit.head().sequence < found.head.audit_sequence {
@@ -289,14 +289,14 @@ impl Engine {
         self.broken.demand_sound(key)
     }
 
-    /// Reads every row again and refuses, from now on, those of groups that do not add up.
+    /// Reads and opens every row again and refuses, from now on, those of groups that do not add up.
     ///
     /// # Errors
     /// A [`Fault`] when the store does not answer or the head row is altered.
     pub async fn scrub(&self) -> Result<Integrity, Fault> {
         let mac = integrity_key(&self.parts.keys)?;
         let acknowledged = self.committer.number().await;
-        let found = check_all(&*self.parts.store, &self.parts.keys, &mac).await?;
+        let found = check_all(&*self.parts.store, &self.parts.keys, &mac, Depth::Opened).await?;
         report_broken(&found, &self.broken);
         let older = self.committer.demand_not_older(&found, acknowledged);
         if older.is_err() || !found.broken.is_empty() {
@@ -420,9 +420,10 @@ fn decide(caller: &Caller, question: &Question) -> (Decision, Option<String>) {
 }
 
 /// The number of the store's last commit that the log's last checkpoint vouches for.
-fn anchored_number(audit: &Log) -> Option<u64> {
-    let text = audit.anchored()?;
-    text.strip_prefix(ANCHOR_HEAD)?.strip_suffix("\"}")?.parse().ok()
+fn anchored_number(audit: &Log) -> Result<Option<u64>, Fault> {
+    let Some(text) = audit.anchored() else { return Ok(None) };
+    let number = text.strip_prefix(ANCHOR_HEAD).and_then(|rest| rest.strip_suffix("\"}")?.parse().ok());
+    number.map(Some).ok_or_else(|| Fault::RecordMalformed("the anchor of the audit log".to_owned()))
 }
 
 const ANCHOR_HEAD: &str = "{\"storeNumber\":\"";

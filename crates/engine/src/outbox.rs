@@ -3,12 +3,13 @@
 use claviger_audit::Prepared;
 use claviger_crypto::DomainKeys;
 use claviger_secret::event;
+use claviger_store::Range;
 
 use crate::codec::{BadRecord, Reader, Writer};
 use crate::committer::Committed;
 use crate::engine::{COMMIT_RETRIES_MAX, Engine};
 use crate::operation::Writes;
-use crate::record::{Record, Row, RowKey};
+use crate::record::{Record, RowKey, decode};
 use crate::{Call, CallMeta, Caller, Fault};
 
 const KIND: &str = "outbox";
@@ -37,36 +38,54 @@ pub(crate) fn outbox_key(node: &str, number: u64) -> RowKey {
     RowKey::new(KIND, node, &format!("{number:020}"))
 }
 
+fn tampered(fault: &Fault) -> bool {
+    matches!(fault, Fault::RowAltered(_) | Fault::RowGroup(_) | Fault::RecordMalformed(_))
+}
+
+fn unreplayed(fault: &Fault) {
+    event!(error, "records of committed calls could not be brought into the log", fault = *fault);
+}
+
 impl Engine {
     /// Brings into the log what was committed before a crash and not logged.
+    ///
+    /// A row that was tampered with is named and left: what it recorded cannot be known, but the others are sound.
     pub(crate) async fn replay_outbox(&self) -> Result<(), Fault> {
-        let (caller, meta) = (Caller::system(""), CallMeta::system());
         let prefix = RowKey::new(KIND, self.node(), "");
         let mut after: Option<RowKey> = None;
         loop {
-            let mut call = Call::new(self, &caller, &meta);
-            let rows: Vec<(RowKey, Row<OutboxRow>)> = match call.rows(&prefix, after.as_ref(), PAGE).await {
-                Ok(rows) => rows,
-                // These rows were tampered with; what they recorded cannot be known, and the keys are still good.
-                Err(fault @ (Fault::RowAltered(_) | Fault::RowGroup(_) | Fault::RecordMalformed(_))) => {
-                    event!(error, "records of committed calls could not be brought into the log", fault = fault);
-                    return Ok(());
-                }
-                Err(fault) => return Err(fault),
-            };
+            let view = self.store().snapshot().await?;
+            let range = Range::prefix(prefix.as_bytes());
+            let rows = view.scan(range, after.as_ref().map(RowKey::as_bytes), PAGE).await?;
+            // A view is not kept while others are opened.
+            drop(view);
+            let mut logged = Vec::new();
             for (key, row) in &rows {
-                let number = key.rest().parse().map_err(|_| Fault::RecordMalformed(key.printable()))?;
-                self.audit().replay(number, &row.record.0).map_err(|_| Fault::Audit)?;
-                self.outbox_above(number);
+                let key = RowKey::from_store(key.clone());
+                match self.replay_row(&key, &row.value) {
+                    Ok(()) => logged.push(key),
+                    Err(fault) if tampered(&fault) => unreplayed(&fault),
+                    Err(fault) => return Err(fault),
+                }
             }
             // The records must be on disk in the log before their rows leave the store.
             self.audit().sync().map_err(|_| Fault::Audit)?;
-            self.remove_logged(rows.iter().map(|(key, _)| key.clone()).collect()).await?;
+            match self.remove_logged(logged).await {
+                Err(fault) if tampered(&fault) => unreplayed(&fault),
+                removed => removed?,
+            }
             match rows.last() {
-                Some((key, _)) if rows.len() == PAGE => after = Some(key.clone()),
+                Some((key, _)) if rows.len() == PAGE => after = Some(RowKey::from_store(key.clone())),
                 _ => return Ok(()),
             }
         }
+    }
+
+    fn replay_row(&self, key: &RowKey, value: &[u8]) -> Result<(), Fault> {
+        let number = key.rest().parse().map_err(|_| Fault::RecordMalformed(key.printable()))?;
+        let (_, row) = decode::<OutboxRow>(self.keys(), key, value)?;
+        self.outbox_above(number);
+        self.audit().replay(number, &row.0).map(drop).map_err(|_| Fault::Audit)
     }
 
     /// Puts the log on disk and removes the outbox rows that it now holds. Called by a timer.
@@ -84,7 +103,14 @@ impl Engine {
         while !logged.is_empty() {
             let page: Vec<u64> = logged.iter().copied().take(PAGE).collect();
             let keys = page.iter().map(|number| outbox_key(self.node(), *number)).collect();
-            if let Err(fault) = self.remove_logged(keys).await {
+            let removed = self.remove_logged(keys).await;
+            if let Err(fault @ (Fault::RowGroup(_) | Fault::RowAltered(_) | Fault::RecordMalformed(_))) = &removed {
+                // Tampered rows cannot be removed, and trying again would not help. Their records are in the log.
+                event!(error, "outbox rows could not be removed", fault = *fault);
+                logged.drain(..page.len());
+                continue;
+            }
+            if let Err(fault) = removed {
                 // The log names each commit only once: what is not removed now is removed by a later call.
                 self.logged().extend(logged);
                 return Err(fault);

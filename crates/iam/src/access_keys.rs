@@ -11,7 +11,7 @@ use claviger_engine::{
 };
 use claviger_secret::SecretBytes;
 
-use crate::records::{AccessKey, access_key_key, own_access_key};
+use crate::records::{AccessKey, Fence, access_key_key, access_key_quota, own_access_key};
 use crate::{Iam, IamError};
 
 /// Access keys of one root at most.
@@ -113,7 +113,11 @@ impl Operation for CreateAccessKey {
             return Err(IamError::LimitExceeded("Cannot exceed quota for AccessKeysPerUser: 2"));
         }
         let account = call.caller().account().to_owned();
-        let (id, secret, writes) = make(call, &account, None).await?;
+        let (id, secret, mut writes) = make(call, &account, None).await?;
+        // A key that another call makes meanwhile is not among those read: both write this row, so one runs again.
+        let quota = access_key_quota(&account);
+        call.row::<Fence>(&quota).await?;
+        writes.put(call, quota, Fence)?;
         let access_key = WireAccessKey {
             user_name: "root".to_owned(),
             access_key_id: id,

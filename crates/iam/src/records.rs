@@ -8,6 +8,7 @@ use claviger_secret::SecretBytes;
 /// Binds a wrapped secret access key to what it is.
 const SECRET_PURPOSE: &str = "claviger secret access key v1";
 const ACCOUNT: &str = "iam account";
+const FENCE: &str = "iam fence";
 const ACCESS_KEY: &str = "iam access key";
 
 /// The row of an account; `""` gives the common start of all.
@@ -23,6 +24,24 @@ pub(crate) fn access_key_key(id: &str) -> RowKey {
 /// The row that lists an access key under its account; `""` gives the common start of all.
 pub(crate) fn own_access_key(account: &str, id: &str) -> RowKey {
     RowKey::new("access-keys", account, id)
+}
+
+/// The row that every new access key of an account writes, so that two made at once meet and the quota holds.
+pub(crate) fn access_key_quota(account: &str) -> RowKey {
+    RowKey::new("access-key-quota", account, "")
+}
+
+/// A row that says no more than that it was written.
+pub(crate) struct Fence;
+
+impl Record for Fence {
+    fn encode(&self, _: &DomainKeys) -> Result<Vec<u8>, Fault> {
+        Ok(Writer::record(FENCE, 1).finish())
+    }
+
+    fn decode(bytes: &[u8], _: &DomainKeys) -> Result<Self, BadRecord> {
+        Reader::record(bytes, FENCE, 1)?.0.end().map(|()| Self)
+    }
 }
 
 /// An account of the deployment.
@@ -116,6 +135,12 @@ mod tests {
         let account = Account { created: Timestamp::from_millis(1_790_000_000_123) };
         assert_eq!(account.encode(&*keys().await).unwrap(), file("account"));
         assert_eq!(Account::decode(&file("account"), &*keys().await).unwrap().created, account.created);
+    }
+
+    #[tokio::test]
+    async fn fences_stay_readable() {
+        assert_eq!(Fence.encode(&*keys().await).unwrap(), file("fence"));
+        assert!(Fence::decode(&file("fence"), &*keys().await).is_ok());
     }
 
     #[tokio::test]

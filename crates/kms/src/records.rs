@@ -344,7 +344,7 @@ mod tests {
     async fn make() {
         if !std::path::Path::new(&path("material")).exists() {
             let record = Material { id: material().material_id(), material: material() };
-            let bytes = record.encode(&keys().await).unwrap();
+            let bytes = record.encode(&*keys().await).unwrap();
             std::fs::write(path("material"), hex::encode(bytes) + "\n").unwrap();
         }
     }

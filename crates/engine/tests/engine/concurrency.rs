@@ -122,3 +122,27 @@ async fn what_is_too_large_for_a_commit_is_refused_whole() {
     kit.set(&engine, "n0", "still works").await;
     demand_whole(&engine).await;
 }
+
+/// Whoever holds the turn may be cancelled; those behind it get theirs.
+#[tokio::test]
+async fn a_caller_that_goes_away_holds_nobody_up() {
+    let kit = Arc::new(Kit::new());
+    let engine = kit.open().await;
+    kit.script.next(Point::Commit, claviger_store::Action::Hold(claviger_store::Gate::new()));
+    let set = |name: &'static str| {
+        let (kit, engine) = (Arc::clone(&kit), Arc::clone(&engine));
+        tokio::spawn(async move { kit.set(&engine, name, "x").await })
+    };
+    let (gone, waits) = (set("gone"), set("waits"));
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    gone.abort();
+    waits.await.unwrap();
+    assert!(gone.await.unwrap_err().is_cancelled());
+    assert_eq!(kit.get(&engine, "waits").await.as_deref(), Some("x"));
+    assert_eq!(kit.get(&engine, "gone").await, None);
+    let unfinished = kit.lines().iter().filter(|line| line.contains("InternalFailure")).count();
+    assert_eq!(unfinished, 1, "its call is recorded all the same");
+    demand_whole(&engine).await;
+}

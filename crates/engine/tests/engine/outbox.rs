@@ -101,3 +101,34 @@ async fn a_start_does_not_use_outbox_numbers_again() {
         assert_eq!(kit.recorded(&id), 1, "{id}");
     }
 }
+
+/// One outbox row is edited, or dropped: the records of the others still come into the log, and the door opens.
+#[tokio::test]
+async fn a_tampered_row_does_not_take_the_others_with_it() {
+    use claviger_store::{Batch, Range, Store as _};
+    for dropped in [false, true] {
+        let kit = Kit::new();
+        let engine = kit.open().await;
+        let mut ids = Vec::new();
+        for number in 0..40 {
+            kit.script.next(Point::Commit, Action::LoseAnswer);
+            let set = Ask::Set(vec![(format!("n{number}"), "1".to_owned())]);
+            ids.push(kit.ask(&engine, set).await.0);
+        }
+        drop(engine);
+        let view = kit.store.snapshot().await.unwrap();
+        let (key, _) = view.scan(Range::prefix(b"outbox/"), None, 4).await.unwrap().pop().unwrap();
+        let mut batch = Batch::new();
+        if dropped {
+            batch.delete(key)
+        } else {
+            batch.put(key, "edited")
+        };
+        kit.store.commit(batch).await.unwrap();
+        drop(view);
+        let engine = kit.open().await;
+        let missing = ids.iter().filter(|id| kit.recorded(id) != 1).count();
+        assert_eq!(missing, 1, "only the record that was destroyed is missing");
+        kit.set(&engine, "after", "works").await;
+    }
+}

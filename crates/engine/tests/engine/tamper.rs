@@ -187,3 +187,27 @@ async fn a_store_older_than_the_audit_log_is_refused() {
     assert!(matches!(empty, Err(Fault::RowGroup(_))), "an empty store is older too");
     demand_whole(&*kit.open().await).await;
 }
+
+#[tokio::test]
+async fn every_byte_of_the_deployment_row_is_guarded() {
+    use claviger_crypto::UnsealSecret;
+    use claviger_engine::{Deployment, DeploymentError};
+    use claviger_secret::SecretBytes;
+    let secret = |byte| UnsealSecret::file(SecretBytes::new(vec![byte; 32])).unwrap();
+    let store = Memory::new();
+    assert_eq!(Deployment::unseal(&store, &secret(1)).await.err(), Some(DeploymentError::Absent));
+    Deployment::initialise(&store, &secret(1)).await.unwrap();
+    assert_eq!(Deployment::initialise(&store, &secret(1)).await.err(), Some(DeploymentError::Exists));
+    assert_eq!(Deployment::unseal(&store, &secret(2)).await.err(), Some(DeploymentError::Sealed));
+    let good = rows(&store).await;
+    let (key, value) = good.first().unwrap().clone();
+    for at in 0..value.len() {
+        for bit in [0x01, 0x80] {
+            let mut changed = value.to_vec();
+            *changed.get_mut(at).unwrap() ^= bit;
+            let store = restored(&[(key.clone(), changed.into())]).await;
+            assert_eq!(Deployment::unseal(&store, &secret(1)).await.err(), Some(DeploymentError::Sealed), "byte {at}");
+        }
+    }
+    Deployment::unseal(&restored(&good).await, &secret(1)).await.unwrap();
+}
