@@ -306,7 +306,7 @@ mod tests {
         for (name, state) in states {
             assert_eq!(key(state).encode(&keys).unwrap(), file(name), "{name}");
             let read = Key::decode(&file(name), &keys).unwrap();
-            assert_eq!((read.state, read.created, &*read.policy.text()), (state, key(state).created, POLICY));
+            assert_eq!((read.state, read.created, read.policy.text()), (state, key(state).created, POLICY));
             assert_eq!(read.encode(&keys).unwrap(), file(name));
         }
     }
