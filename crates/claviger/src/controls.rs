@@ -36,10 +36,15 @@ impl DevControls for Controls {
 
     fn reset(&self) -> BoxFuture<'_, Result<(), DevError>> {
         Box::pin(async move {
-            if self.recipe.data.is_some() {
-                return Err(DevError::Refused(
-                    "reset works without --data; with it, stop the server and remove the directory".to_owned(),
-                ));
+            if let Some(data) = &self.recipe.data {
+                let world = self.face.world();
+                let forgotten = world.engine.danger_forget_everything().await;
+                forgotten.map_err(|fault| DevError::Failed(fault.to_string()))?;
+                world.engine.injected().set(Vec::new());
+                self.clock.set_offset_millis(0);
+                let kept = std::fs::write(offset_file(data), "0");
+                kept.map_err(|error| DevError::Failed(format!("the offset could not be kept: {error}")))?;
+                return self.recipe.furnish(&world, self.clock.now()).await.map_err(DevError::Failed);
             }
             self.clock.set_offset_millis(0);
             let world = self.recipe.world(Arc::clone(&self.clock)).await.map_err(DevError::Failed)?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use claviger_api::Timestamp;
 use claviger_audit::{Log, Settings};
 use claviger_crypto::{Random, SystemRandom, UnsealSecret};
 use claviger_engine::{Authentication, Clock, Deployment, Engine, Parts, Value};
@@ -97,13 +98,19 @@ impl Recipe {
             .with("dangerListenAnywhere", self.anywhere)
             .with("allowOrigin", Value::list(self.origins.iter().map(|origin| Value::public_text(origin))));
         world.engine.note_start(facts).map_err(|fault| fault.to_string())?;
-        if self.enforce {
-            self.make_accounts(&world).await?;
-        }
-        if let Some(file) = &self.seed {
-            seed::apply(&world, file, self.account.as_str(), now).await?;
-        }
+        self.furnish(&world, now).await?;
         Ok(world)
+    }
+
+    /// Puts there what a world has from the start: accounts and seeded keys.
+    pub(crate) async fn furnish(&self, world: &World, now: Timestamp) -> Result<(), Failure> {
+        if self.enforce {
+            self.make_accounts(world).await?;
+        }
+        match &self.seed {
+            Some(file) => seed::apply(world, file, self.account.as_str(), now).await,
+            None => Ok(()),
+        }
     }
 
     async fn durable(&self, data: &std::path::Path) -> Result<(Arc<dyn Store>, Deployment), Failure> {
