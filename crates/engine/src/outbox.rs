@@ -104,16 +104,15 @@ impl Engine {
             let page: Vec<u64> = logged.iter().copied().take(PAGE).collect();
             let keys = page.iter().map(|number| outbox_key(self.node(), *number)).collect();
             let removed = self.remove_logged(keys).await;
-            if let Err(fault @ (Fault::RowGroup(_) | Fault::RowAltered(_) | Fault::RecordMalformed(_))) = &removed {
+            match removed {
+                Ok(()) => {}
                 // Tampered rows cannot be removed, and trying again would not help. Their records are in the log.
-                event!(error, "outbox rows could not be removed", fault = *fault);
-                logged.drain(..page.len());
-                continue;
-            }
-            if let Err(fault) = removed {
-                // The log names each commit only once: what is not removed now is removed by a later call.
-                self.logged().extend(logged);
-                return Err(fault);
+                Err(fault) if tampered(&fault) => event!(error, "outbox rows could not be removed", fault = fault),
+                Err(fault) => {
+                    // The log names each commit only once: what is not removed now is removed by a later call.
+                    self.logged().extend(logged);
+                    return Err(fault);
+                }
             }
             logged.drain(..page.len());
         }

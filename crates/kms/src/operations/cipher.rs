@@ -106,3 +106,20 @@ pub(crate) fn show_material(id: Option<&str>, audited: &mut Audited) {
         audited.additional = Value::object([("keyMaterialId", Value::public_text(id))]);
     }
 }
+
+/// The ciphertext that only a dry run may leave out, and dry runs without one are not offered yet.
+pub(crate) fn no_ciphertext() -> KmsError {
+    KmsError::validation(
+        "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null",
+    )
+}
+
+/// Refuses what would change the meaning of a dry run.
+pub(crate) fn demand_no_modifiers<T>(modifiers: Option<&Vec<T>>) -> Result<(), KmsError> {
+    match modifiers {
+        Some(modifiers) if !modifiers.is_empty() => {
+            Err(KmsError::Unsupported(Some("DryRunModifiers is not supported by this server yet.".to_owned())))
+        }
+        _ => Ok(()),
+    }
+}

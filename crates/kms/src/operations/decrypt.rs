@@ -4,7 +4,9 @@ use claviger_api::Valid;
 use claviger_api::kms::{DecryptRequest, DecryptResponse, EncryptionAlgorithmSpec};
 use claviger_engine::{Audited, Authorized, Call, Named, Operation, OperationRow, Outcome, Question};
 
-use super::cipher::{BlobKey, algorithm, blob_key, cipher_parameters, context, open, show_material};
+use super::cipher::{
+    BlobKey, algorithm, blob_key, cipher_parameters, context, demand_no_modifiers, no_ciphertext, open, show_material,
+};
 use crate::operation::{demand_no_recipient, demand_no_tokens, row, unless_dry_run};
 use crate::state::Permits;
 use crate::{Kms, KmsError};
@@ -22,9 +24,7 @@ impl Operation for Decrypt {
     async fn resolve(call: &mut Call<'_>, _: &Kms, request: &Self::Request) -> Result<BlobKey, KmsError> {
         demand_no_recipient(request.recipient.as_ref())?;
         demand_no_tokens(request.grant_tokens.as_ref())?;
-        if request.dry_run_modifiers.as_ref().is_some_and(|modifiers| !modifiers.is_empty()) {
-            return Err(KmsError::Unsupported(Some("DryRunModifiers is not supported by this server yet.".to_owned())));
-        }
+        demand_no_modifiers(request.dry_run_modifiers.as_ref())?;
         let Some(blob) = &request.ciphertext_blob else { return Err(no_ciphertext()) };
         blob_key(call, blob, request.key_id.as_deref(), "kms:Decrypt").await
     }
@@ -64,10 +64,4 @@ impl Operation for Decrypt {
         show_material(response.and_then(|response| response.key_material_id.as_deref()), audited);
         audited.request_parameters = cipher_parameters(request.key_id.as_deref(), request.encryption_context.as_ref());
     }
-}
-
-fn no_ciphertext() -> KmsError {
-    KmsError::validation(
-        "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null",
-    )
 }

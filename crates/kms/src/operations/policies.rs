@@ -9,7 +9,8 @@ use claviger_api::kms::{
 use claviger_engine::Value;
 use claviger_engine::{Audited, Call, Fault, Outcome};
 use claviger_policy::{
-    AccountId, Document, Limits, MalformedKind, NoContext, Question, default_key_policy, keeps_policy_writable,
+    AccountId, Document, Limits, Malformed, MalformedKind, NoContext, Question, default_key_policy,
+    keeps_policy_writable,
 };
 
 use super::listing::{page_of, page_parameters, position_marker};
@@ -43,19 +44,9 @@ pub(crate) fn checked_policy(
     account: &str,
     bypass: bool,
 ) -> Result<Document, KmsError> {
-    let document = Document::parse_key_policy(text, &Limits::KEY_POLICY).map_err(|malformed| {
-        let text = malformed.message().to_owned();
-        match malformed.kind() {
-            MalformedKind::TooLong => KmsError::LimitExceeded(text),
-            MalformedKind::Syntax | MalformedKind::InvalidPrincipal | MalformedKind::Unsupported => {
-                KmsError::MalformedPolicy(text)
-            }
-        }
-    })?;
+    let document = Document::parse_key_policy(text, &Limits::KEY_POLICY).map_err(|malformed| refused(&malformed))?;
     if call.principals_must_exist() && !document.principals().iter().all(|name| exists(call, name)) {
-        return Err(KmsError::MalformedPolicy(
-            "Policy contains a statement with one or more invalid principals.".to_owned(),
-        ));
+        return Err(refused(&Malformed::invalid_principal()));
     }
     let question = Question {
         principal: call.caller().principal(),
@@ -66,11 +57,20 @@ pub(crate) fn checked_policy(
         context: &NoContext,
     };
     if !bypass && !keeps_policy_writable(&question, &document) {
-        return Err(KmsError::MalformedPolicy(
-            "The new key policy will not allow you to update the key policy in the future.".to_owned(),
-        ));
+        return Err(refused(&Malformed::lockout()));
     }
     Ok(document)
+}
+
+/// The error of a policy that is refused.
+fn refused(malformed: &Malformed) -> KmsError {
+    let text = malformed.message().to_owned();
+    match malformed.kind() {
+        MalformedKind::TooLong => KmsError::LimitExceeded(text),
+        MalformedKind::Syntax | MalformedKind::InvalidPrincipal | MalformedKind::Unsupported => {
+            KmsError::MalformedPolicy(text)
+        }
+    }
 }
 
 /// Whether a principal exists. Users and roles cannot be made yet, so only accounts of this deployment do.

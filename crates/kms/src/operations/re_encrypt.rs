@@ -5,7 +5,7 @@ use claviger_api::kms::{EncryptionAlgorithmSpec, ReEncryptRequest, ReEncryptResp
 use claviger_engine::Value;
 use claviger_engine::{Audited, Authorized, Call, Named, Operation, OperationRow, Outcome, Question};
 
-use super::cipher::{BlobKey, algorithm, blob_key, context, open, with_context};
+use super::cipher::{BlobKey, algorithm, blob_key, context, demand_no_modifiers, no_ciphertext, open, with_context};
 use super::encrypt::seal;
 use crate::find::{Forms, NamedKey, find, material};
 use crate::operation::{demand_no_tokens, row, unless_dry_run};
@@ -30,9 +30,7 @@ impl Operation for ReEncrypt {
 
     async fn resolve(call: &mut Call<'_>, _: &Kms, request: &Self::Request) -> Result<Sides, KmsError> {
         demand_no_tokens(request.grant_tokens.as_ref())?;
-        if request.dry_run_modifiers.as_ref().is_some_and(|modifiers| !modifiers.is_empty()) {
-            return Err(KmsError::Unsupported(Some("DryRunModifiers is not supported by this server yet.".to_owned())));
-        }
+        demand_no_modifiers(request.dry_run_modifiers.as_ref())?;
         let blob = request.ciphertext_blob.as_deref().ok_or_else(no_ciphertext)?;
         let source = blob_key(call, blob, request.source_key_id.as_deref(), "kms:ReEncryptFrom").await?;
         let destination = find(call, &request.destination_key_id, Forms::KeyOrAlias, "kms:ReEncryptTo").await?;
@@ -102,10 +100,4 @@ impl Operation for ReEncrypt {
         value = with_context(value, "destinationEncryptionContext", request.destination_encryption_context.as_ref());
         audited.request_parameters = value;
     }
-}
-
-fn no_ciphertext() -> KmsError {
-    KmsError::validation(
-        "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null",
-    )
 }
