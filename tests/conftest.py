@@ -7,6 +7,7 @@ import random
 import pytest
 from support import server as servers
 from support.aws import Account
+from support.keyring import KeyRing
 
 _accounts = itertools.count(100_000_000_001)
 SEED = int(os.environ.get("CLAVIGER_TEST_SEED", random.SystemRandom().randrange(2**32)))
@@ -65,3 +66,11 @@ def clocked():
     """A server of the test's own, whose clock may be moved."""
     with servers.dev() as server:
         yield Account(server, "000000000000")
+
+
+@pytest.fixture(scope="session")
+def keys(dev):
+    """One key of every kind, in an account that many tests share."""
+    ring = KeyRing(dev)
+    yield ring
+    ring.close()

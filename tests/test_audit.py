@@ -8,6 +8,7 @@ import uuid
 import pytest
 from support import server as servers
 from support.aws import ABSENT_ID, Account
+from support.uses import USES, Prepared
 
 NUMBER = "123456789012"
 PLAINTEXT = b"a plaintext that nobody may read in the log"
@@ -143,6 +144,58 @@ def test_nothing_secret_is_in_the_records(scene):
         assert encoded not in text
         assert secret.hex() not in text
     assert PLAINTEXT.decode() not in text
+
+
+SHOWN = {
+    *("EncryptionAlgorithm", "SourceEncryptionAlgorithm", "DestinationEncryptionAlgorithm", "SigningAlgorithm"),
+    *("MacAlgorithm", "KeyAgreementAlgorithm", "EncapsulationAlgorithm", "KeySpec", "KeyPairSpec"),
+    *("SourceKeyId", "DestinationKeyId"),
+}
+SECRET = {"Plaintext", "PrivateKeyPlaintext", "SharedSecret", "Mac", "Signature", "CiphertextBlob"}
+SECRET |= {"PrivateKeyCiphertextBlob", "SharedSecretCiphertextBlob"}
+
+
+@pytest.fixture(scope="module")
+def uses(tmp_path_factory):
+    """Every use of a key, once: (prepared, request id, record) by name; and whatever no record may hold."""
+    directory = tmp_path_factory.mktemp("uses") / "data"
+    done, secrets = {}, []
+    with servers.dev(directory) as server:
+        for number, (name, use) in enumerate(USES.items()):
+            prepared = Prepared(Account(server, str(200_000_000_000 + number)), use)
+            answer = prepared.call()
+            done[name] = (prepared, answer["ResponseMetadata"]["RequestId"])
+            secrets += [value for member, value in answer.items() if member in SECRET]
+            secrets += [value for member, value in prepared.arguments.items() if member in SECRET]
+    by_request = {record.get("requestID"): record for record in records(directory / "audit")}
+    return {name: (prepared, by_request[request]) for name, (prepared, request) in done.items()}, secrets
+
+
+@pytest.mark.parametrize("name", USES)
+def test_every_use_of_a_key_is_recorded(uses, name):
+    prepared, record = uses[0][name]
+    use, arn = prepared.use, prepared.key["Arn"]
+    assert record["eventName"] == ("ReEncrypt" if use.action.startswith("ReEncrypt") else use.action)
+    assert record["readOnly"] is True and record["responseElements"] is None and "errorCode" not in record
+    assert arn in [resource["ARN"] for resource in record["resources"]]
+    assert len(record["resources"]) == (2 if use.method == "re_encrypt" else 1)
+    sent = {**prepared.arguments, use.named_by: prepared.key["KeyId"]}
+    shown = {member[0].lower() + member[1:]: sent[member] for member in sent if member in SHOWN | {"KeyId"}}
+    parameters = record["requestParameters"]
+    assert shown.items() <= parameters.items()
+    assert not {member.lower() for member in SECRET | {"Message"}} & {member.lower() for member in parameters}
+    symmetric = use.kind.spec == "SYMMETRIC_DEFAULT"
+    if use.method != "re_encrypt":
+        material = record.get("additionalEventData", {}).get("keyMaterialId")
+        assert material == (prepared.key["CurrentKeyMaterialId"] if symmetric else None)
+
+
+def test_nothing_that_a_use_made_is_in_the_records(uses):
+    done, secrets = uses
+    text = json.dumps([record for _, record in done.values()])
+    assert len(secrets) > len(USES)
+    for secret in secrets:
+        assert base64.b64encode(secret).decode() not in text and secret.hex() not in text
 
 
 def test_odd_user_agents_cannot_break_a_line(tmp_path):

@@ -49,6 +49,31 @@ def test_the_scan_finds_what_is_there(tmp_path):
     assert scan(tmp_path, "", {"other": os.urandom(32)}) == []
 
 
+def shared_secrets(account, key_id):
+    """What operations on keys that are not symmetric answer, or take, and nobody else may read."""
+    kms, found = account.kms, {}
+    for spec in ("RSA_2048", "ECC_NIST_P256", "ECC_NIST_EDWARDS25519", "ML_KEM_768"):
+        private = kms.generate_data_key_pair(KeyId=key_id, KeyPairSpec=spec)["PrivateKeyPlaintext"]
+        # The secret part: behind the algorithm, and of an EC key before the public point.
+        found[f"private {spec}"] = private[36:68] if spec == "ECC_NIST_P256" else private[-32:]
+    agreement = account.create_key(KeySpec="ECC_NIST_P256", KeyUsage="KEY_AGREEMENT")["KeyId"]
+    public = kms.get_public_key(KeyId=agreement)["PublicKey"]
+    agreed = kms.derive_shared_secret(KeyId=agreement, KeyAgreementAlgorithm="ECDH", PublicKey=public)
+    found["agreed"] = agreed["SharedSecret"]
+    kem = account.create_key(KeySpec="ML_KEM_768", KeyUsage="ENCAPSULATE_DECAPSULATE")["KeyId"]
+    found["encapsulated"] = kms.encapsulate(KeyId=kem, EncapsulationAlgorithm="ML_KEM")["SharedSecret"]
+    hmac = account.create_key(KeySpec="HMAC_256", KeyUsage="GENERATE_VERIFY_MAC")["KeyId"]
+    found["message"] = os.urandom(32)
+    made = kms.generate_mac(KeyId=hmac, Message=found["message"], MacAlgorithm="HMAC_SHA_256")
+    found["mac"] = made["Mac"]
+    rsa = account.create_key(KeySpec="RSA_2048", KeyUsage="ENCRYPT_DECRYPT")["KeyId"]
+    found["rsa plaintext"] = os.urandom(32)
+    algorithm = {"KeyId": rsa, "EncryptionAlgorithm": "RSAES_OAEP_SHA_256"}
+    blob = kms.encrypt(Plaintext=found["rsa plaintext"], **algorithm)["CiphertextBlob"]
+    assert kms.decrypt(CiphertextBlob=blob, **algorithm)["Plaintext"] == found["rsa plaintext"]
+    return found
+
+
 def test_nothing_secret_on_the_disk(tmp_path):
     data, seed = tmp_path / "data", tmp_path / "seed.json"
     material = os.urandom(32)
@@ -78,6 +103,7 @@ def test_nothing_secret_on_the_disk(tmp_path):
             kms.re_encrypt(CiphertextBlob=blob, SourceEncryptionContext=context, DestinationKeyId=key_id)
             secrets[f"data key {number}"] = kms.generate_data_key(KeyId=key_id, KeySpec="AES_256")["Plaintext"]
             secrets[f"random {number}"] = kms.generate_random(NumberOfBytes=32)["Plaintext"]
+        secrets |= shared_secrets(account, key_id)
         # Requests that fail must not spill their contents either.
         account.signed("Encrypt", {"KeyId": key_id, "Plaintext": base64.b64encode(plaintext * 200).decode()})
         account.signed("Encrypt", {"KeyId": "absent", "Plaintext": base64.b64encode(plaintext).decode()})

@@ -4,11 +4,12 @@
 
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use http::Uri;
 use tokio::task::JoinSet;
 
 use crate::BenchError;
+use crate::operation::Operation;
 use crate::prepare::{Client, bodies};
 use crate::wire_client::Connection;
 
@@ -28,8 +29,8 @@ pub(crate) struct Options {
     /// Where the key and the ciphertexts are made, if not at `url`; its reply is then taught to `url`, a limit server.
     #[arg(long)]
     prepare_url: Option<Uri>,
-    /// The operation to call.
-    #[arg(long, value_enum)]
+    /// The operation to call, as `claviger-bench operations` lists them.
+    #[arg(long, value_parser = Operation::parse)]
     operation: Operation,
     /// Connections at once, each with one request in flight.
     #[arg(long, default_value_t = 32)]
@@ -45,25 +46,7 @@ pub(crate) struct Options {
     pub(crate) region: String,
 }
 
-/// The operations that make up nearly all calls of a KMS.
-#[derive(Clone, Copy, ValueEnum)]
-pub(crate) enum Operation {
-    Encrypt,
-    Decrypt,
-    GenerateDataKey,
-}
-
-impl Operation {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Encrypt => "Encrypt",
-            Self::Decrypt => "Decrypt",
-            Self::GenerateDataKey => "GenerateDataKey",
-        }
-    }
-}
-
-/// Prepares, warms up, measures, and prints one line: `Encrypt: 12345 req/s, p50 0.400 ms, p99 1.200 ms, 32 connections`.
+/// Prepares, warms up, measures, and prints a line: `Encrypt: 12345 req/s, p50 0.400 ms, p99 1.200 ms, 32 connections`.
 pub(crate) async fn run(options: Options) -> Result<(), BenchError> {
     let requests = prepare(&options).await?;
     let per_connection = requests.chunks(REQUESTS_PER_CONNECTION);
@@ -99,7 +82,7 @@ async fn prepare(options: &Options) -> Result<Vec<Vec<u8>>, BenchError> {
     if options.prepare_url.is_some() {
         let sample = serde_json::from_slice(bodies.first().ok_or("no requests")?)?;
         let reply = source.call(options.operation.name(), &sample).await?;
-        target.teach(reply.to_string().as_bytes()).await?;
+        target.teach(options.operation, reply.to_string().as_bytes()).await?;
     }
     bodies.iter().map(|body| target.request(options.operation.name(), body)).collect()
 }

@@ -1,12 +1,19 @@
-//! What Claviger's speed is measured against: a server that does nothing else than HTTP, and a load driver.
+//! What Claviger's speed is measured against: a server with no KMS behind it, a load driver, and the bare library.
+
+#![expect(clippy::print_stdout, reason = "the list of operations is its interface")]
 
 use std::error::Error;
 use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand};
 
+use crate::operation::Operation;
+
+mod crypto;
+mod library;
 mod limit_server;
 mod load;
+mod operation;
 mod prepare;
 mod wire_client;
 
@@ -22,7 +29,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Answers every request with one canned reply, which a load driver sets with `PUT /canned`.
+    /// Answers every request with one canned reply, which a load driver sets with `PUT /canned/OPERATION`; if the
+    /// operation's cost is the library's, it calls the library each time before it answers.
     LimitServer {
         /// Where to listen; port 0 takes a free one.
         #[arg(long, default_value = "127.0.0.1:0")]
@@ -30,6 +38,10 @@ enum Command {
     },
     /// Sends signed requests over kept-alive connections and reports how many were answered, and how fast.
     Load(Box<load::Options>),
+    /// Measures the crypto API against the bare library, without HTTP.
+    Crypto(crypto::Options),
+    /// Prints the operations that can be measured, one a line.
+    Operations,
 }
 
 fn main() -> Result<(), BenchError> {
@@ -40,6 +52,11 @@ fn main() -> Result<(), BenchError> {
         // One thread, so that the driver leaves as much of the machine to the server as it can.
         Command::Load(options) => {
             tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(load::run(*options))
+        }
+        Command::Crypto(options) => crypto::run(options),
+        Command::Operations => {
+            Operation::all().for_each(|operation| println!("{operation}"));
+            Ok(())
         }
     }
 }

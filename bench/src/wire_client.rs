@@ -71,8 +71,7 @@ fn head(received: &[u8]) -> Result<Option<(u16, usize, usize)>, BenchError> {
 }
 
 /// The bytes of a request on the wire.
-pub(crate) fn serialize(method: &Method, headers: &HeaderMap, body: &[u8]) -> Vec<u8> {
-    let path = if method == Method::PUT { "/canned" } else { "/" };
+pub(crate) fn serialize(method: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> Vec<u8> {
     let mut bytes = format!("{method} {path} {:?}\r\n", Version::HTTP_11).into_bytes();
     for (name, value) in headers {
         bytes.extend_from_slice(name.as_str().as_bytes());
@@ -104,7 +103,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("host", "h".parse().unwrap());
         assert_eq!(
-            serialize(&Method::POST, &headers, b"{}"),
+            serialize(&Method::POST, "/", &headers, b"{}"),
             b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\n\r\n{}"
         );
     }

@@ -5,10 +5,12 @@
 //! the fuzzer among them; `tests/replay.rs` replays all of them, `tests/targets.rs` mutates them at random, and
 //! `cargo bolero test -p claviger-fuzz <test>` searches guided by coverage.
 
+mod attestation;
 mod audit;
 mod request;
 mod stored;
 
+pub use attestation::attestation;
 pub use audit::audit;
 pub use request::{json, query, sigv4};
 pub use stored::{blob, policy};
@@ -27,7 +29,8 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
+    Target { name: "attestation", run: attestation },
     Target { name: "audit", run: audit },
     Target { name: "blob", run: blob },
     Target { name: "json", run: json },
@@ -65,6 +68,7 @@ impl Target {
     #[must_use]
     pub fn seeds(&self) -> Seeds {
         match self.name {
+            "attestation" => attestation::attestation_seeds(),
             "audit" => audit::seeds(),
             "blob" => stored::blob_seeds(),
             "policy" => stored::policy_seeds(),

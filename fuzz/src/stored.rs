@@ -1,6 +1,6 @@
 //! What comes back from storage and from users: ciphertext blobs and policies.
 
-use claviger_crypto::{EncryptionContext, Header, KeyId, KeyMaterial};
+use claviger_crypto::{EncryptionContext, Header, KeyId, SymmetricMaterial};
 use claviger_policy::{
     AccountId, Document, Limits, NoContext, Principal, Question, Sources, decide, default_key_policy,
 };
@@ -11,9 +11,9 @@ use crate::Seeds;
 /// A blob that [`material`] sealed with the context `{"a": "b"}`, made once and kept.
 const SEALED: &[u8] = include_bytes!("../corpus/blob/sealed");
 
-fn material() -> Option<KeyMaterial> {
+fn material() -> Option<SymmetricMaterial> {
     let key_id = KeyId::parse("1234abcd-12ab-34cd-56ef-1234567890ab").ok()?;
-    KeyMaterial::from_bytes(key_id, SecretArray::new([7; 32])).ok()
+    SymmetricMaterial::from_bytes(key_id, SecretArray::new([7; 32])).ok()
 }
 
 /// A ciphertext blob: nothing opens but what was sealed, and that only with its context.

@@ -29,6 +29,11 @@ fn near_misses(target: &Target, input: &[u8], limit: usize) {
 }
 
 #[test]
+fn attestation() {
+    replay("attestation", 300);
+}
+
+#[test]
 fn audit() {
     replay("audit", 300);
 }

@@ -60,6 +60,7 @@ macro_rules! targets {
 }
 
 targets! {
+    attestation attestation_edited ROUNDS / 4;
     audit audit_edited ROUNDS / 4;
     blob blob_edited ROUNDS;
     json json_edited ROUNDS;

@@ -69,7 +69,6 @@ impl fmt::Display for Operation {
 impl LogSafe for Operation {}
 
 /// A request to any service, its constraints checked.
-#[expect(clippy::large_enum_variant, reason = "one is made for each call; a box would cost an allocation")]
 pub enum Request {
     /// KMS.
     Kms(kms::Request),

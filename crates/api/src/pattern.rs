@@ -28,6 +28,8 @@ pub struct Piece {
 pub enum Atom {
     /// Any character in one of these closed ranges.
     Class(&'static [(char, char)]),
+    /// Any letter, digit or blank of any script, or any character in one of these closed ranges.
+    Words(&'static [(char, char)]),
     /// Any of these alternatives.
     Group(&'static [Alternative]),
 }
@@ -35,8 +37,10 @@ pub enum Atom {
 impl Pattern {
     /// Whether the whole text matches.
     pub fn matches(&self, text: &str) -> bool {
-        if let [[Piece { atom: Atom::Class(class), min, max: u32::MAX }]] = self.alternatives {
-            return text.chars().all(|character| in_class(class, character))
+        if let [[Piece { atom, min, max: u32::MAX }]] = self.alternatives
+            && !matches!(atom, Atom::Group(_))
+        {
+            return text.chars().all(|character| atom.takes(character))
                 && (*min == 0 || text.chars().nth(*min as usize - 1).is_some());
         }
         let characters: Vec<char> = text.chars().collect();
@@ -45,7 +49,21 @@ impl Pattern {
 
     /// Whether a match takes more than one look at each character.
     pub fn is_costly(&self) -> bool {
-        !matches!(self.alternatives, [[Piece { atom: Atom::Class(_), max: u32::MAX, .. }]])
+        !matches!(self.alternatives, [[Piece { atom: Atom::Class(_) | Atom::Words(_), max: u32::MAX, .. }]])
+    }
+}
+
+impl Atom {
+    /// Whether it is a set that holds the character; a group is none.
+    fn takes(&self, character: char) -> bool {
+        match self {
+            Self::Class(class) => in_class(class, character),
+            Self::Words(class) => {
+                let blank = character.is_whitespace() && !character.is_control();
+                blank || character.is_alphanumeric() || in_class(class, character)
+            }
+            Self::Group(_) => false,
+        }
     }
 }
 
@@ -73,12 +91,12 @@ fn ends_of_piece(piece: &Piece, text: &[char], starts: &[usize]) -> Vec<usize> {
     let mut count = 0_u32;
     while count < piece.max && !positions.is_empty() {
         positions = match &piece.atom {
-            Atom::Class(class) => positions
+            Atom::Group(alternatives) => ends_of_group(alternatives, text, &positions),
+            set => positions
                 .iter()
-                .filter(|position| text.get(**position).is_some_and(|character| in_class(class, *character)))
+                .filter(|position| text.get(**position).is_some_and(|character| set.takes(*character)))
                 .map(|position| position.saturating_add(1))
                 .collect(),
-            Atom::Group(alternatives) => ends_of_group(alternatives, text, &positions),
         };
         count = count.saturating_add(1);
         if count >= piece.min {
@@ -125,11 +143,16 @@ mod tests {
         check(&of::XKS_KEY_ID_TYPE, &["a-b_c.9"], &["a/b"]);
         check(&of::KEY_MATERIAL_DESCRIPTION_TYPE, &["a b\tc."], &["", "a,b"]);
         check(&iam::limits::EXISTING_USER_NAME_TYPE, &["a+=,.@-_1"], &["", "a/b", "a:b"]);
+        check(&iam::limits::TAG_KEY_TYPE, &["a b/é:日本=٣\u{3000}@"], &["", "a\tb", "a*", "a\nb", "{"]);
+        check(&iam::limits::TAG_VALUE_TYPE, &["", "a-b"], &["a\u{85}", "<"]);
     }
 
     #[test]
     fn sequences_and_groups() {
         use kms::limits as of;
+        check(&iam::limits::ACCOUNT_ALIAS_TYPE, &["a-b-c", "abc", "0-0"], &["-ab", "ab-", "a--b", "aB1"]);
+        check(&iam::limits::PATH_TYPE, &["/", "/a/b/"], &["", "/a", "a/", "/a b/"]);
+        check(&iam::limits::POLICY_PATH_TYPE, &["/", "/a/b/"], &["//", "/a", "/a!/"]);
         check(
             &of::REGION_TYPE,
             &["eu-central-1", "us-gov-west-12"],
@@ -169,9 +192,9 @@ mod tests {
         }
         let again = |left: &[char]| left.len() < text.len() && naive_repeat(piece, count + 1, left, rest);
         match (&piece.atom, text.split_first()) {
-            (Atom::Class(class), Some((first, left))) => in_class(class, *first) && again(left),
-            (Atom::Class(_), None) => false,
             (Atom::Group(alternatives), _) => naive(alternatives, text, &again),
+            (set, Some((first, left))) => set.takes(*first) && again(left),
+            (_, None) => false,
         }
     }
 

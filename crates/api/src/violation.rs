@@ -45,6 +45,22 @@ impl fmt::Display for Violation {
     }
 }
 
+/// How a constraint by a regular expression begins.
+const PATTERN: &str = "Member must satisfy regular expression pattern: ";
+
+/// The regular expressions that IAM puts into words.
+const IAM_PATTERNS: &[(&str, &str)] = &[
+    (r"[\w+=,.@-]+", "It must contain only alphanumeric characters and/or the following: +=,.@_-"),
+    (
+        r"(\u002F)|(\u002F[\u0021-\u007E]+\u002F)",
+        "It must begin and end with / and contain only alphanumeric characters and/or / characters.",
+    ),
+    (
+        r"((/[A-Za-z0-9\.,\+@=_-]+)*)/",
+        "It must begin and end with / and contain only alphanumeric characters and/or / characters.",
+    ),
+];
+
 /// All constraints that do not hold, in the order of the model's members.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violations(Vec<Violation>);
@@ -98,6 +114,19 @@ impl Violations {
             let _ = write!(message, "{separator}{violation}");
         }
         message
+    }
+
+    /// IAM's text for ValidationError: a name or path with characters that it may not have is called by its member when
+    /// nothing else is wrong; everything else is said without the values.
+    pub fn iam_message(self) -> String {
+        let special = match self.0.as_slice() {
+            [one] => one.constraint.strip_prefix(PATTERN).and_then(|pattern| {
+                let (_, rule) = IAM_PATTERNS.iter().find(|(known, _)| *known == pattern)?;
+                Some(format!("The specified value for {} is invalid. {rule}", one.path))
+            }),
+            _ => None,
+        };
+        special.unwrap_or_else(|| self.without_values().message())
     }
 
     /// The same as IAM shows them: no values, and no list after an enum constraint.
@@ -350,6 +379,22 @@ mod tests {
         assert_eq!(
             violations.message(),
             "1 validation error detected: Value at 'userName' failed to satisfy constraint: Member must satisfy regular expression pattern: [\\w+=,.@-]+",
+        );
+    }
+
+    #[test]
+    fn iam_has_words_for_names_and_paths() {
+        let message = |user_name: &str, path: &str| {
+            let (user_name, path) = (user_name.to_owned(), Some(path.to_owned()));
+            let request = iam::CreateUserRequest { user_name, path, ..Default::default() };
+            Valid::new(request).err().unwrap().iam_message()
+        };
+        let name = "It must contain only alphanumeric characters and/or the following: +=,.@_-";
+        assert_eq!(message("a b", "/"), format!("The specified value for userName is invalid. {name}"));
+        assert!(message("a", "a").starts_with("The specified value for path is invalid. It must begin and end with /"));
+        assert_eq!(
+            message(&"a".repeat(65), "/"),
+            "1 validation error detected: Value at 'userName' failed to satisfy constraint: Member must have length less than or equal to 64",
         );
     }
 

@@ -29,6 +29,16 @@ pub(crate) enum Command {
         #[arg(long)]
         config: PathBuf,
     },
+    /// How a running server is
+    Status {
+        #[command(flatten)]
+        running: Running,
+    },
+    /// The accounts of a running server
+    Account {
+        #[command(subcommand)]
+        command: AccountCommand,
+    },
     /// Look at the audit log
     Audit {
         #[command(subcommand)]
@@ -56,6 +66,9 @@ pub(crate) struct DevArguments {
     /// A JSON file of keys with fixed ids and material
     #[arg(long)]
     pub(crate) seed: Option<PathBuf>,
+    /// A PEM file with a root certificate for attestation documents, instead of AWS's; repeatable
+    #[arg(long = "attestation-root", value_name = "FILE")]
+    pub(crate) attestation_roots: Vec<PathBuf>,
     /// An origin whose web pages may call; repeatable
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allow_origin: Vec<String>,
@@ -76,5 +89,60 @@ pub(crate) enum AuditCommand {
         /// The hash of an entry known from elsewhere, which the log must hold
         #[arg(long)]
         head: Option<String>,
+    },
+}
+
+/// Which running server: the one over a data directory.
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Running {
+    /// The server's configuration file
+    #[arg(long)]
+    pub(crate) config: Option<PathBuf>,
+    /// The data directory of `claviger dev --data`
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum AccountCommand {
+    /// Make an account; prints its root access key, once
+    Create {
+        /// 12 digits; made at random if left out
+        account: Option<String>,
+        /// What to call it
+        #[arg(long, default_value = "")]
+        name: String,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Every account
+    List {
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Close an account: nobody of it can authenticate, and its keys refuse; nothing is deleted
+    Close {
+        /// The account's 12 digits
+        account: String,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Open a closed account again
+    Reopen {
+        /// The account's 12 digits
+        account: String,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Make another root access key for an account; needs the unseal secret
+    RootCredentials {
+        /// The account's 12 digits
+        account: String,
+        /// Delete the root's other access keys
+        #[arg(long)]
+        replace: bool,
+        #[command(flatten)]
+        running: Running,
     },
 }

@@ -35,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) transport: Transport,
     pub(crate) unseal: Unseal,
     pub(crate) every_record: bool,
+    /// PEM files with the roots of attestation documents, instead of AWS's.
+    pub(crate) attestation_roots: Vec<PathBuf>,
     /// The SHA-256 of the file, for the first audit record after a start.
     pub(crate) digest: String,
 }
@@ -135,7 +137,17 @@ fn parse(text: &str, base: &Path) -> Result<Config, Faults> {
         }
     };
     let table: &DeTable<'_> = Spanned::get_ref(&table);
-    let names = ["listen", "observe_listen", "data", "account", "tls", "unseal", "audit", "danger_plaintext_http"];
+    let names = [
+        "listen",
+        "observe_listen",
+        "data",
+        "account",
+        "tls",
+        "unseal",
+        "audit",
+        "attestation",
+        "danger_plaintext_http",
+    ];
     reading.known(table, "", &names);
     let listen = reading.address_of(table, "listen");
     let observe_listen = reading.address_of(table, "observe_listen");
@@ -149,10 +161,21 @@ fn parse(text: &str, base: &Path) -> Result<Config, Faults> {
     let transport = transport(&mut reading, table);
     let unseal = unseal(&mut reading, table, data.as_deref());
     let every_record = audit(&mut reading, table);
+    let attestation_roots = attestation(&mut reading, table);
     let digest = claviger_crypto::sha256(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     match (listen, data, account, transport, unseal) {
         (Some(listen), Some(data), Some(account), Some(transport), Some(unseal)) if reading.faults.is_empty() => {
-            Ok(Config { listen, observe_listen, data, account, transport, unseal, every_record, digest })
+            Ok(Config {
+                listen,
+                observe_listen,
+                data,
+                account,
+                transport,
+                unseal,
+                every_record,
+                attestation_roots,
+                digest,
+            })
         }
         _ => {
             reading.faults.sort();
@@ -255,6 +278,24 @@ fn audit(reading: &mut Reading<'_>, table: &DeTable<'_>) -> bool {
     }
 }
 
+fn attestation(reading: &mut Reading<'_>, table: &DeTable<'_>) -> Vec<PathBuf> {
+    let Some((attestation, at)) = reading.table_of(table, "attestation") else { return Vec::new() };
+    reading.known(attestation, "attestation.", &["roots"]);
+    let mut files = Vec::new();
+    match attestation.get("roots").map(Spanned::get_ref) {
+        Some(DeValue::Array(entries)) if !entries.is_empty() => {
+            for entry in entries {
+                match entry.get_ref() {
+                    DeValue::String(file) => files.push(reading.base.join(&**file)),
+                    _ => reading.fault(entry.span().start, "attestation.roots takes file names"),
+                }
+            }
+        }
+        _ => reading.fault(at, "[attestation] needs roots, a list of PEM files"),
+    }
+    files
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -302,6 +343,17 @@ file = "/etc/claviger/unseal.key"
     fn a_secret_beside_the_configuration_is_taken() {
         let text = SOUND.replace("/etc/claviger/unseal.key", "unseal.key");
         assert_eq!(parse(&text, Path::new("")).unwrap().unseal, Unseal::File("unseal.key".into()));
+    }
+
+    #[test]
+    fn attestation_roots_are_a_list_of_files() {
+        assert!(parse(SOUND, Path::new("")).unwrap().attestation_roots.is_empty());
+        let text = format!("{SOUND}[attestation]\nroots = [\"a.pem\", \"/b.pem\"]\n");
+        let files = parse(&text, Path::new("/etc/claviger")).unwrap().attestation_roots;
+        assert_eq!(files, [PathBuf::from("/etc/claviger/a.pem"), PathBuf::from("/b.pem")]);
+        for bad in ["roots = []", "roots = \"a.pem\"", "roots = [1]", "root = [\"a.pem\"]"] {
+            assert!(parse(&format!("{SOUND}[attestation]\n{bad}\n"), Path::new("")).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -9,19 +9,25 @@ use claviger_crypto::{Random, SystemRandom, UnsealSecret};
 use claviger_engine::{Authentication, Clock, Deployment, Engine, Parts, Value};
 use claviger_iam::{Iam, RootCredential};
 use claviger_policy::AccountId;
-use claviger_secret::SecretBytes;
+use claviger_secret::{LogText, SecretBytes, event};
 use claviger_server::{Dev, Gateway, HostRule, Limits, Metrics, Observer, Server, SystemClock};
 use claviger_store::{Embedded, Memory, Store};
 
 use crate::arguments::DevArguments;
 use crate::controls::{Controls, offset_file};
+use crate::operators::{self, Accounts};
 use crate::world::{Face, SystemChance, World};
-use crate::{Failure, say, say_secret, seed, serve, unseal};
+use crate::{Failure, attestation_roots, say, say_secret, seed, serve, unseal};
 
 /// The name of the one node of a single process.
 pub(crate) const NODE: &str = "node-1";
 /// Audit lines kept in memory without a directory.
 const AUDIT_LINES: usize = 10_000;
+
+/// Where `dev --data` keeps its unseal secret: beside the data, since it protects nothing.
+pub(crate) fn unseal_file(data: &std::path::Path) -> PathBuf {
+    data.join("dev-unseal.key")
+}
 
 /// What a dev world is made from, so that it can be made again.
 pub(crate) struct Recipe {
@@ -30,6 +36,7 @@ pub(crate) struct Recipe {
     enforce: bool,
     roots: Vec<(AccountId, String, SecretBytes)>,
     seed: Option<PathBuf>,
+    attestation_roots: Vec<PathBuf>,
     /// What the process was told to risk, for the record of its start.
     anywhere: bool,
     origins: Vec<String>,
@@ -54,6 +61,7 @@ impl Recipe {
             enforce: arguments.enforce,
             roots,
             seed: arguments.seed.clone(),
+            attestation_roots: arguments.attestation_roots.clone(),
             anywhere: arguments.danger_listen_anywhere,
             origins: arguments.allow_origin.clone(),
         })
@@ -76,8 +84,9 @@ impl Recipe {
             Some(data) => Log::open(&data.join("audit"), deployment.audit_key, NODE, Settings::default())
                 .map_err(|error| error.to_string())?,
         };
+        let iam = Arc::new(Iam::default());
         let authentication = if self.enforce {
-            Authentication::Verify(Arc::new(Iam))
+            Authentication::Verify(Arc::clone(&iam) as _)
         } else {
             Authentication::DangerAnyCredential { default_account: self.account }
         };
@@ -92,7 +101,11 @@ impl Recipe {
             principals_must_exist: self.enforce,
             node: NODE.to_owned(),
         };
-        let world = World::new(Engine::open(parts).await.map_err(|fault| fault.to_string())?);
+        let world = World::new(
+            Engine::open(parts).await.map_err(|fault| fault.to_string())?,
+            iam,
+            attestation_roots::read(&self.attestation_roots)?,
+        );
         let facts = Value::object([("mode", Value::public_text("dev"))])
             .with("enforce", self.enforce)
             .with("dangerListenAnywhere", self.anywhere)
@@ -116,7 +129,7 @@ impl Recipe {
     async fn durable(&self, data: &std::path::Path) -> Result<(Arc<dyn Store>, Deployment), Failure> {
         let failed = |what: &str| format!("{}: {what}", data.display());
         let store = Embedded::open(data).map_err(|error| failed(&error.to_string()))?;
-        let file = data.join("dev-unseal.key");
+        let file = unseal_file(data);
         let exists = Deployment::exists(&store).await.map_err(|error| failed(&error.to_string()))?;
         if !exists && !file.exists() {
             unseal::make_file(&file)?;
@@ -146,6 +159,7 @@ impl Recipe {
             say(&format!("account {}: AWS_ACCESS_KEY_ID={}", self.account.as_str(), made.access_key_id));
             say_secret(&format!("account {}: AWS_SECRET_ACCESS_KEY", self.account.as_str()), &made.secret_access_key);
         }
+        claviger_iam::complete_accounts(&world.engine).await.map_err(|fault| fault.to_string())?;
         let accounts = claviger_iam::accounts(&world.engine).await.map_err(|fault| fault.to_string())?;
         world.engine.set_accounts(accounts);
         Ok(())
@@ -174,13 +188,28 @@ pub(crate) async fn run(arguments: DevArguments) -> Result<(), Failure> {
     let observer = Observer::new(Arc::clone(&metrics), Arc::new(|| true));
     let controls = Arc::new(Controls { face: Arc::clone(&face), clock, recipe });
     let host = if arguments.danger_listen_anywhere { HostRule::DangerAny } else { HostRule::Loopback };
-    let dev = Dev::new(host, arguments.allow_origin, controls, observer);
+    let dev = Dev::new(host, arguments.allow_origin, Arc::clone(&controls) as _, observer);
     let gateway = Gateway::new(Arc::clone(&face) as _, Arc::new(SystemChance), Arc::clone(&metrics)).with_dev(dev);
-    let server = Server::new(Limits::default(), metrics);
+    let server = Server::new(Limits::default(), Arc::clone(&metrics));
     let address = bound.address();
+    let operators = operators(&controls.recipe, &face, &metrics);
     server.listen(bound, None, Arc::new(gateway));
     greet(address, arguments.enforce);
-    serve::until_stopped(server, &face, timers, stop, || ()).await
+    serve::until_stopped(server, operators, &face, timers, stop, || ()).await
+}
+
+/// The operator face, where there is a directory for its socket. A development server goes without rather than not at
+/// all, in a directory mounted from elsewhere for instance.
+fn operators(recipe: &Recipe, face: &Arc<Face>, metrics: &Arc<Metrics>) -> Option<Server> {
+    let data = recipe.data.as_ref()?;
+    let accounts = if recipe.enforce { Accounts::Kept } else { Accounts::Any };
+    match operators::listen(data, face, metrics, accounts) {
+        Ok(server) => Some(server),
+        Err(error) => {
+            event!(warn, "there is no operator face: status and account will not work", cause = LogText::of(&error));
+            None
+        }
+    }
 }
 
 fn greet(address: std::net::SocketAddr, enforce: bool) {

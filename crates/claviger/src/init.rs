@@ -53,7 +53,7 @@ pub(crate) async fn run(file: &Path) -> Result<(), Failure> {
         audit,
         clock: Arc::new(SystemClock::new()),
         chance: Arc::new(SystemChance),
-        authentication: Authentication::Verify(Arc::new(Iam)),
+        authentication: Authentication::Verify(Arc::new(Iam::default())),
         principals_must_exist: true,
         node: dev::NODE.to_owned(),
     };

@@ -1,12 +1,15 @@
 //! The binary: arguments, configuration, wiring, subcommands.
 
 mod arguments;
+mod ask;
+mod attestation_roots;
 mod audit;
 mod config;
 mod controls;
 mod dev;
 mod harden;
 mod init;
+mod operators;
 mod seed;
 mod serve;
 mod service;
@@ -37,6 +40,8 @@ fn main() -> ExitCode {
             Command::Dev(dev) => dev::run(dev).await,
             Command::Server { config } => service::run(&config).await,
             Command::Init { config } => init::run(&config).await,
+            Command::Status { running } => ask::status(&running).await,
+            Command::Account { command } => ask::account(command).await,
             Command::Audit { .. } => Ok(()),
         }
     });
@@ -62,7 +67,8 @@ pub(crate) fn say_secret(name: &str, secret: &claviger_secret::SecretBytes) {
 }
 
 /// Prints a line for the user on standard output.
-#[expect(clippy::print_stdout, reason = "what a subcommand tells its user")]
 pub(crate) fn say(text: &str) {
-    println!("{text}");
+    use std::io::Write as _;
+    // A closed standard output is the user's choice.
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

@@ -5,9 +5,10 @@ use std::path::Path;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use claviger_api::Timestamp;
-use claviger_crypto::{KeyId, KeyMaterial, MATERIAL_BYTES};
+use claviger_api::kms::{KeySpec, KeyUsageType};
+use claviger_crypto::KeyId;
 use claviger_kms::SeedKey;
-use claviger_secret::{SecretArray, SecretBytes};
+use claviger_secret::SecretBytes;
 use serde::Deserialize;
 
 use crate::Failure;
@@ -26,6 +27,11 @@ struct SeedFileKey {
     account: Option<String>,
     #[serde(default = "default_region")]
     region: String,
+    /// AWS's KeySpec; symmetric when it is missing.
+    key_spec: Option<String>,
+    /// AWS's KeyUsage; needed for every other spec.
+    key_usage: Option<String>,
+    /// In base64: the bytes of a symmetric or HMAC key, the PKCS#8 private key of a key pair.
     material: String,
     #[serde(default)]
     aliases: Vec<String>,
@@ -33,6 +39,16 @@ struct SeedFileKey {
 
 fn default_region() -> String {
     "us-east-1".to_owned()
+}
+
+/// What kind of key is asked for.
+fn kind(key: &SeedFileKey) -> Option<(KeySpec, KeyUsageType)> {
+    let spec = key.key_spec.as_deref().map_or(Some(KeySpec::SymmetricDefault), KeySpec::parse)?;
+    let usage = match key.key_usage.as_deref() {
+        None => (spec == KeySpec::SymmetricDefault).then_some(KeyUsageType::EncryptDecrypt),
+        Some(usage) => KeyUsageType::parse(usage),
+    };
+    Some((spec, usage?))
 }
 
 /// Makes the keys of the file that are not there yet.
@@ -45,14 +61,16 @@ pub(crate) async fn apply(world: &World, file: &Path, account: &str, now: Timest
         let bytes = SecretBytes::new(
             STANDARD.decode(&key.material).map_err(|_| bad(format!("{}: material is not base64", key.key_id)))?,
         );
-        let secret = SecretArray::<MATERIAL_BYTES>::from_slice(bytes.expose())
-            .ok_or_else(|| bad(format!("{}: material is not of {MATERIAL_BYTES} bytes", key.key_id)))?;
+        let (spec, usage) = kind(&key).ok_or_else(|| bad(format!("{}: no such keySpec or keyUsage", key.key_id)))?;
         let id = KeyId::parse(&key.key_id).map_err(|_| bad(format!("{} is no key id", key.key_id)))?;
-        let material = KeyMaterial::from_bytes(id, secret).map_err(|error| bad(error.to_string()))?;
+        let material = claviger_kms::seed_material(id, spec, &bytes)
+            .ok_or_else(|| bad(format!("{}: the material is not that of a {} key", key.key_id, spec.as_str())))?;
         let seeded = SeedKey {
             id: key.key_id.clone(),
             account: key.account.unwrap_or_else(|| account.to_owned()),
             region: key.region,
+            spec,
+            usage,
             material,
             aliases: key.aliases,
         };

@@ -59,6 +59,7 @@ pub(crate) fn stop_signal() -> Result<claviger_server::StopSignal, Failure> {
 /// Serves until a signal asks to stop, then ends in good order.
 pub(crate) async fn until_stopped(
     server: claviger_server::Server,
+    operators: Option<claviger_server::Server>,
     face: &Arc<Face>,
     timers: Timers,
     stop: claviger_server::StopSignal,
@@ -68,6 +69,9 @@ pub(crate) async fn until_stopped(
     stopping();
     event!(info, "stopping: calls in progress end, no others begin");
     let drained = server.drain().await;
+    if let Some(operators) = operators {
+        operators.drain().await;
+    }
     drop(timers);
     face.world().sync_audit().await;
     if drained.abandoned_calls > 0 {

@@ -12,8 +12,9 @@ use claviger_server::{Gateway, Limits, Metrics, Observer, Server, SystemClock, T
 use claviger_store::Embedded;
 
 use crate::config::{self, Config, Transport};
+use crate::operators::{self, Accounts};
 use crate::world::{Face, SystemChance, World};
-use crate::{Failure, dev, init, say, serve};
+use crate::{Failure, attestation_roots, dev, init, say, serve};
 
 pub(crate) async fn run(file: &Path) -> Result<(), Failure> {
     serve::log(true);
@@ -44,14 +45,18 @@ pub(crate) async fn run(file: &Path) -> Result<(), Failure> {
         server.listen(bound, None, Arc::new(observer));
         server
     });
+    let operators =
+        operators::listen(&config.data, &face, &metrics, Accounts::Kept).map_err(|error| error.to_string())?;
     let gateway = Gateway::new(Arc::clone(&face) as _, Arc::new(SystemChance), Arc::clone(&metrics));
     let server = Server::new(Limits::default(), metrics);
     let (address, scheme) = (bound.address(), if tls.is_some() { "https" } else { "http" });
     server.listen(bound, tls, Arc::new(gateway));
     say(&format!("listening on {scheme}://{address}"));
     let stopping = Arc::clone(&ready);
-    let ended =
-        serve::until_stopped(server, &face, timers, stop, move || stopping.store(false, Ordering::Release)).await;
+    let ended = serve::until_stopped(server, Some(operators), &face, timers, stop, move || {
+        stopping.store(false, Ordering::Release)
+    })
+    .await;
     if let Some(observing) = observing {
         observing.drain().await;
     }
@@ -69,13 +74,14 @@ async fn world(config: &Config) -> Result<World, Failure> {
     let directory = config.data.join("audit");
     let audit = Log::open(&directory, deployment.audit_key, dev::NODE, init::audit_settings(config))
         .map_err(|error| failed(&error.to_string()))?;
+    let iam = Arc::new(Iam::default());
     let parts = Parts {
         store: Arc::new(store),
         keys: deployment.keys,
         audit,
         clock: Arc::new(SystemClock::new()),
         chance: Arc::new(SystemChance),
-        authentication: Authentication::Verify(Arc::new(Iam)),
+        authentication: Authentication::Verify(Arc::clone(&iam) as _),
         principals_must_exist: true,
         node: dev::NODE.to_owned(),
     };
@@ -84,6 +90,9 @@ async fn world(config: &Config) -> Result<World, Failure> {
         .with("configurationSha256", Value::public_text(&config.digest))
         .with("dangerPlaintextHttp", config.transport == Transport::DangerPlaintext);
     engine.note_start(facts).map_err(|fault| failed(&fault.to_string()))?;
+    if let Err(fault) = claviger_iam::complete_accounts(&engine).await {
+        event!(error, "the accounts' facts could not be completed", fault = fault);
+    }
     match claviger_iam::accounts(&engine).await {
         Ok(accounts) => engine.set_accounts(accounts),
         Err(fault) => {
@@ -92,5 +101,5 @@ async fn world(config: &Config) -> Result<World, Failure> {
             engine.set_accounts(std::collections::BTreeSet::new());
         }
     }
-    Ok(World::new(engine))
+    Ok(World::new(engine, iam, attestation_roots::read(&config.attestation_roots)?))
 }

@@ -18,6 +18,12 @@ const SECRET_BYTES_MAX: u64 = 64 * 1024;
 /// The secret in a file that only its owner may read.
 pub(crate) fn from_file(file: &Path) -> Result<UnsealSecret, Failure> {
     let bad = |what: &str| format!("the unseal secret {}: {what}", file.display());
+    UnsealSecret::file(bytes_of_file(file)?).map_err(|error| bad(&error.to_string()))
+}
+
+/// The bytes of such a file.
+pub(crate) fn bytes_of_file(file: &Path) -> Result<SecretBytes, Failure> {
+    let bad = |what: &str| format!("the unseal secret {}: {what}", file.display());
     let metadata = std::fs::metadata(file).map_err(|error| bad(&error.to_string()))?;
     if metadata.permissions().mode() & 0o077 != 0 {
         return Err(bad("others than its owner may read it; chmod 600"));
@@ -25,8 +31,7 @@ pub(crate) fn from_file(file: &Path) -> Result<UnsealSecret, Failure> {
     if metadata.len() > SECRET_BYTES_MAX {
         return Err(bad("is longer than 64 KiB"));
     }
-    let bytes = std::fs::read(file).map_err(|error| bad(&error.to_string()))?;
-    UnsealSecret::file(SecretBytes::new(bytes)).map_err(|error| bad(&error.to_string()))
+    std::fs::read(file).map(SecretBytes::new).map_err(|error| bad(&error.to_string()))
 }
 
 /// A new secret in a new file that only its owner may read.
@@ -46,9 +51,13 @@ pub(crate) fn make_file(file: &Path) -> Result<(), Failure> {
 
 /// The passphrase on the first line of standard input.
 pub(crate) fn from_standard_input() -> Result<UnsealSecret, Failure> {
+    UnsealSecret::passphrase(line_of_standard_input()?).map_err(|error| format!("the passphrase: {error}"))
+}
+
+/// The first line of standard input.
+pub(crate) fn line_of_standard_input() -> Result<SecretBytes, Failure> {
     let mut line = Zeroizing::new(String::with_capacity(4096));
     let read = std::io::stdin().lock().read_line(&mut line);
     read.map_err(|error| format!("the passphrase could not be read from standard input: {error}"))?;
-    let passphrase = SecretBytes::from_slice(line.trim_end_matches(['\r', '\n']).as_bytes());
-    UnsealSecret::passphrase(passphrase).map_err(|error| format!("the passphrase: {error}"))
+    Ok(SecretBytes::from_slice(line.trim_end_matches(['\r', '\n']).as_bytes()))
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use claviger_api::{Operation, Refusal, Request, Response, ServiceError, SignatureClaim, Violations};
+use claviger_crypto::AttestationRoots;
 use claviger_engine::{Answer, BoxFuture, CallMeta, Caller, Chance, Engine, Fault, Jobs, OperationRow, Recorded};
 use claviger_iam::Iam;
 use claviger_kms::Kms;
@@ -23,12 +24,13 @@ impl Chance for SystemChance {
 pub(crate) struct World {
     pub(crate) engine: Engine,
     kms: Kms,
-    iam: Iam,
+    iam: Arc<Iam>,
 }
 
 impl World {
-    pub(crate) const fn new(engine: Engine) -> Self {
-        Self { engine, kms: Kms, iam: Iam }
+    /// The world of an engine. The identities are those that it authenticates with, where it does.
+    pub(crate) fn new(engine: Engine, iam: Arc<Iam>, attestation_roots: AttestationRoots) -> Self {
+        Self { engine, kms: Kms::new(attestation_roots), iam }
     }
 
     /// Does what is due; a fault is logged and the work stays due.
@@ -38,6 +40,9 @@ impl World {
             if let Err(fault) = self.engine.run_due(service).await {
                 event!(error, "due work could not be done", fault = fault);
             }
+        }
+        if let Err(fault) = self.iam.store_uses(&self.engine).await {
+            event!(error, "the last uses of access keys could not be stored", fault = fault);
         }
     }
 
@@ -60,6 +65,7 @@ impl World {
             answer.map(|answer| answer.map(wrap))
         }
         let engine = &self.engine;
+        self.iam.note_use(caller, request.operation().service(), engine.clock().now());
         match request {
             Request::Kms(request) => {
                 let answer = claviger_kms::dispatch(engine, &self.kms, caller, meta, request).await?;
@@ -118,10 +124,11 @@ impl Api for Face {
             Operation::Iam(_) => ("ValidationError", "iam.amazonaws.com"),
             Operation::Sts(_) => ("ValidationError", "sts.amazonaws.com"),
         };
-        // IAM leaves the values out (reference/iam-sts.md section 4).
-        let violations = if matches!(operation, Operation::Iam(_)) { violations.without_values() } else { violations };
+        // IAM has texts of its own (reference/iam-sts.md section 4).
+        let iam = matches!(operation, Operation::Iam(_));
+        let message = if iam { violations.iam_message() } else { violations.message() };
         let row = OperationRow { name: operation.name(), event_source, read_only: false };
-        let error = ServiceError::sender(code, 400, violations.message());
+        let error = ServiceError::sender(code, 400, message);
         Box::pin(async move { world.engine.invalid(&caller, &meta, &row, error) })
     }
 }

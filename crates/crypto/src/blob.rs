@@ -7,7 +7,7 @@
 use claviger_secret::{LogSafe, SecretBytes};
 
 use crate::key_id::KEY_ID_BYTES;
-use crate::{CryptoError, EncryptionContext, KeyId, KeyMaterial, MaterialId, envelope};
+use crate::{CryptoError, EncryptionContext, KeyId, MaterialId, SymmetricMaterial, envelope};
 
 const LABEL: &str = "claviger blob v1";
 const VERSION: u8 = 1;
@@ -66,7 +66,7 @@ impl Header {
 }
 
 pub(crate) fn seal(
-    material: &KeyMaterial,
+    material: &SymmetricMaterial,
     context: &EncryptionContext,
     plaintext: &[u8],
 ) -> Result<Vec<u8>, CryptoError> {
@@ -78,7 +78,11 @@ pub(crate) fn seal(
     envelope::seal(material.secret(), LABEL, &prefix, context.as_bytes(), plaintext)
 }
 
-pub(crate) fn open(material: &KeyMaterial, blob: &[u8], context: &EncryptionContext) -> Result<SecretBytes, BadBlob> {
+pub(crate) fn open(
+    material: &SymmetricMaterial,
+    blob: &[u8],
+    context: &EncryptionContext,
+) -> Result<SecretBytes, BadBlob> {
     let header = Header::parse(blob)?;
     if header != (Header { key_id: material.key_id(), material_id: material.material_id() }) {
         return Err(BadBlob::OtherMaterial);
@@ -107,21 +111,21 @@ mod tests {
 
     use super::{BadBlob, Header, PREFIX_BYTES};
     use crate::envelope::OVERHEAD_BYTES;
-    use crate::{EncryptionContext, KeyId, KeyMaterial};
+    use crate::{EncryptionContext, KeyId, SymmetricMaterial};
 
-    fn material() -> KeyMaterial {
+    fn material() -> SymmetricMaterial {
         let key_id = KeyId::parse("1234abcd-12ab-34cd-56ef-1234567890ab").unwrap();
-        KeyMaterial::from_bytes(key_id, SecretArray::new([3; 32])).unwrap()
+        SymmetricMaterial::from_bytes(key_id, SecretArray::new([3; 32])).unwrap()
     }
 
-    fn opened(material: &KeyMaterial, blob: &[u8], context: &EncryptionContext) -> Result<Vec<u8>, BadBlob> {
+    fn opened(material: &SymmetricMaterial, blob: &[u8], context: &EncryptionContext) -> Result<Vec<u8>, BadBlob> {
         material.open(blob, context).map(|plaintext| plaintext.expose().to_vec())
     }
 
     #[test]
     fn a_blob_names_its_key_and_material() {
         for key_id in ["1234abcd-12ab-34cd-56ef-1234567890ab", "mrk-1234abcd12ab34cd56ef1234567890ab"] {
-            let material = KeyMaterial::generate(KeyId::parse(key_id).unwrap()).unwrap();
+            let material = SymmetricMaterial::generate(KeyId::parse(key_id).unwrap()).unwrap();
             let context = EncryptionContext::canonical([("purpose", "test")]);
             let blob = material.seal(&context, b"plaintext").unwrap();
             assert_eq!(blob.len(), PREFIX_BYTES + 9 + OVERHEAD_BYTES);
@@ -146,9 +150,10 @@ mod tests {
     fn other_material_does_not_open_it() {
         let (one, context) = (material(), EncryptionContext::canonical([]));
         let blob = one.seal(&context, b"plaintext").unwrap();
-        let rotated = KeyMaterial::generate(one.key_id()).unwrap();
+        let rotated = SymmetricMaterial::generate(one.key_id()).unwrap();
         assert_eq!(opened(&rotated, &blob, &context), Err(BadBlob::OtherMaterial));
-        let other_key = KeyMaterial::from_bytes(KeyId::from_random([1; 16], true), SecretArray::new([3; 32])).unwrap();
+        let other_key =
+            SymmetricMaterial::from_bytes(KeyId::from_random([1; 16], true), SecretArray::new([3; 32])).unwrap();
         assert_eq!(opened(&other_key, &blob, &context), Err(BadBlob::OtherMaterial));
         // A blob relabelled for the other material reaches the commitment and stops there.
         let mut relabelled = blob;

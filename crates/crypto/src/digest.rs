@@ -1,4 +1,4 @@
-//! SHA-256, HMAC-SHA-256 and comparison in constant time.
+//! SHA-256, HMAC-SHA-256, HMAC-SHA-1 for one-time codes, and comparison in constant time.
 
 use aws_lc_rs::{constant_time, digest, hmac};
 use claviger_secret::SecretArray;
@@ -13,6 +13,15 @@ pub fn sha256(data: &[u8]) -> [u8; 32] {
 #[must_use]
 pub fn hmac_sha256(key: &[u8], data: &[u8]) -> [u8; 32] {
     array(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), data).as_ref())
+}
+
+/// `HMAC-SHA-1(key, data)`, for the one-time codes of RFC 6238, whose devices know no other.
+#[must_use]
+pub fn hmac_sha1(key: &[u8], data: &[u8]) -> [u8; 20] {
+    let mut out = [0; 20];
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA1_FOR_LEGACY_USE_ONLY, key), data);
+    out.copy_from_slice(tag.as_ref());
+    out
 }
 
 /// Whether two byte strings are equal, in a time that depends on their lengths only.
@@ -58,7 +67,7 @@ mod tests {
     use claviger_secret::SecretArray;
     use std::fmt::Debug;
 
-    use super::{MacKey, constant_time_eq, hmac_sha256, sha256};
+    use super::{MacKey, constant_time_eq, hmac_sha1, hmac_sha256, sha256};
 
     #[test]
     fn sha256_known_answers() {
@@ -79,6 +88,15 @@ mod tests {
         assert_eq!(
             hex::encode(hmac_sha256(&[0xaa; 131], b"Test Using Larger Than Block-Size Key - Hash Key First")),
             "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"
+        );
+    }
+
+    #[test]
+    fn hmac_sha1_known_answers_of_rfc_2202() {
+        assert_eq!(hex::encode(hmac_sha1(&[0x0b; 20], b"Hi There")), "b617318655057264e28bc0b6fb378c8ef146be00");
+        assert_eq!(
+            hex::encode(hmac_sha1(b"Jefe", b"what do ya want for nothing?")),
+            "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"
         );
     }
 

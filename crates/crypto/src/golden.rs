@@ -2,6 +2,7 @@
 //!
 //! `testdata/golden/v1.json` was made by `make_v1.py` beside it, a second implementation of `docs/FORMATS.md` that
 //! shares no code with this crate. A format changes by a new version and a new file, never by changing this one.
+//! `testdata/golden/v2.json`, by `make_v2.py`, adds wrapped key material of every kind with what its keys made.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -9,11 +10,13 @@ use claviger_secret::{SecretArray, SecretBytes};
 use serde_json::Value;
 
 use crate::{
-    BadBlob, DomainKeys, EncryptionContext, Header, KeyId, KeyMaterial, RootKey, SigningKey, UnsealSecret, sha256,
+    BadBlob, DomainKeys, EncryptionContext, Header, KeyId, KeyMaterial, KeyUseError, MacSpec, MaterialSpec, Message,
+    OaepHash, PairMaterial, PairSpec, RootKey, ShaLength, SignatureScheme, SigningKey, UnsealSecret, sha256,
     unwrap_root,
 };
 
 const VECTORS: &str = include_str!("../testdata/golden/v1.json");
+const MATERIALS: &str = include_str!("../testdata/golden/v2.json");
 
 fn vectors() -> Value {
     serde_json::from_str(VECTORS).unwrap()
@@ -47,9 +50,13 @@ fn context(value: &Value) -> EncryptionContext {
 }
 
 #[test]
-fn the_file_is_the_one_that_was_checked_in() {
-    let expected = "1ee7b7d399aacc03b043226a67c618d582222695e7b36a890347eafcff2f7afa";
-    assert_eq!(hex::encode(sha256(VECTORS.as_bytes())), expected, "golden vectors do not change: add a new file");
+fn the_files_are_those_that_were_checked_in() {
+    for (file, expected) in [
+        (VECTORS, "1ee7b7d399aacc03b043226a67c618d582222695e7b36a890347eafcff2f7afa"),
+        (MATERIALS, "35c3447ea33cb03c8e762eeea3bba037bb1687280ae0d709aa08faa3b6a041d6"),
+    ] {
+        assert_eq!(hex::encode(sha256(file.as_bytes())), expected, "golden vectors do not change: add a new file");
+    }
 }
 
 #[test]
@@ -94,6 +101,7 @@ fn blobs_open_through_their_header_and_no_altered_one_does() {
         let key_id = KeyId::parse(text(&key["key_id"])).unwrap();
         let (associated, wrapped) = (bytes(&key["associated"]), bytes(&key["wrapped"]));
         let material = KeyMaterial::unwrap(&keys, key_id, &associated, &wrapped).unwrap();
+        let material = material.symmetric().unwrap();
         assert_eq!(material.material_id().to_string(), text(&key["material_id"]));
         for case in list(&key["blobs"]) {
             let (blob, context) = (bytes(&case["blob"]), context(&case["context"]));
@@ -109,4 +117,128 @@ fn blobs_open_through_their_header_and_no_altered_one_does() {
             assert_eq!(material.open(&blob, &other).err(), Some(BadBlob::NotAuthentic));
         }
     }
+}
+
+fn spec(name: &str) -> MaterialSpec {
+    let mac = MacSpec::ALL.iter().find(|spec| spec.as_str() == name);
+    let pair = PairSpec::ALL.iter().find(|spec| spec.as_str() == name);
+    match (mac, pair) {
+        (Some(mac), None) => MaterialSpec::Mac(*mac),
+        (None, Some(pair)) => MaterialSpec::Pair(*pair),
+        _ => {
+            assert_eq!(name, "SYMMETRIC_DEFAULT");
+            MaterialSpec::Symmetric
+        }
+    }
+}
+
+fn scheme(name: &str) -> SignatureScheme {
+    let hash = match name.rsplit_once('_').map(|(_, digits)| digits) {
+        Some("256") => ShaLength::Sha256,
+        Some("384") => ShaLength::Sha384,
+        _ => ShaLength::Sha512,
+    };
+    match name {
+        "ED25519_SHA_512" => SignatureScheme::Ed25519,
+        "ED25519_PH_SHA_512" => SignatureScheme::Ed25519ph,
+        "ML_DSA_SHAKE_256" => SignatureScheme::MlDsa,
+        _ if name.starts_with("RSASSA_PSS_SHA_") => SignatureScheme::RsaPss(hash),
+        _ if name.starts_with("RSASSA_PKCS1_V1_5_SHA_") => SignatureScheme::RsaPkcs1(hash),
+        _ => {
+            assert!(name.starts_with("ECDSA_SHA_"));
+            SignatureScheme::Ecdsa(hash)
+        }
+    }
+}
+
+fn no_items(value: &Value) -> &[Value] {
+    if value.is_null() { &[] } else { list(value) }
+}
+
+#[test]
+fn material_of_every_kind_unwraps_and_works() {
+    let vectors: Value = serde_json::from_str(MATERIALS).unwrap();
+    let keys = domain_keys(&vectors);
+    let mut specs = Vec::new();
+    let mut uses = 0;
+    for entry in list(&vectors["materials"]) {
+        let key_id = KeyId::parse(text(&entry["key_id"])).unwrap();
+        let (associated, wrapped) = (bytes(&entry["associated"]), bytes(&entry["wrapped"]));
+        let material = KeyMaterial::unwrap(&keys, key_id, &associated, &wrapped).unwrap();
+        assert_eq!(material.material_id().to_string(), text(&entry["material_id"]));
+        assert_eq!(material.spec(), spec(text(&entry["spec"])));
+        specs.push(material.spec());
+        for case in no_items(&entry["blobs"]) {
+            let opened = material.symmetric().unwrap().open(&bytes(&case["blob"]), &EncryptionContext::canonical([]));
+            assert_eq!(opened.unwrap().expose(), bytes(&case["plaintext"]));
+            uses += 1;
+        }
+        for case in no_items(&entry["macs"]) {
+            let (mac, message) = (material.mac().unwrap(), bytes(&case["message"]));
+            assert_eq!(mac.mac(&message), bytes(&case["mac"]));
+            assert!(mac.verify(&message, &bytes(&case["mac"])));
+            uses += 1;
+        }
+        if let Some(pair) = material.pair() {
+            uses += pair_works(pair, entry);
+        }
+    }
+    let all = PairSpec::ALL.iter().copied().map(MaterialSpec::Pair);
+    let all = MacSpec::ALL.iter().copied().map(MaterialSpec::Mac).chain(all);
+    assert_eq!(specs, std::iter::once(MaterialSpec::Symmetric).chain(all).collect::<Vec<_>>());
+    // A blob, 8 MACs; of pairs 18 + 4 + 2 + 12 signatures, 18 ciphertexts, 3 agreements, 3 encapsulations.
+    assert_eq!(uses, 1 + 8 + 36 + 18 + 3 + 3);
+}
+
+/// Checks everything that the vectors hold of a pair; how many there were.
+fn pair_works(pair: &PairMaterial, entry: &Value) -> usize {
+    let name = text(&entry["spec"]);
+    assert_eq!(pair.public_key(), bytes(&entry["public_key"]), "{name}");
+    let imported = PairMaterial::from_private_key(pair.key_id(), pair.spec(), &bytes(&entry["pkcs8"])).unwrap();
+    assert_eq!(imported.material_id(), pair.material_id(), "{name}");
+    let mut uses = 0;
+    for case in no_items(&entry["signatures"]) {
+        let (scheme, input) = (scheme(text(&case["scheme"])), bytes(&case["message"]));
+        let message = match text(&case["form"]) {
+            "RAW" => Message::Raw(&input),
+            "DIGEST" => Message::Digest(&input),
+            form => {
+                assert_eq!(form, "EXTERNAL_MU");
+                Message::ExternalMu(&input)
+            }
+        };
+        let mut signature = bytes(&case["signature"]);
+        assert_eq!(pair.verify(scheme, message, &signature), Ok(true), "{name} {scheme:?}");
+        if matches!(scheme, SignatureScheme::Ed25519 | SignatureScheme::Ed25519ph | SignatureScheme::RsaPkcs1(_)) {
+            // These are deterministic.
+            assert_eq!(pair.sign(scheme, message).unwrap(), signature, "{name} {scheme:?}");
+        }
+        *signature.last_mut().unwrap() ^= 1;
+        assert_eq!(pair.verify(scheme, message, &signature), Ok(false), "{name} {scheme:?}");
+        uses += 1;
+    }
+    for case in no_items(&entry["ciphertexts"]) {
+        let hash = match text(&case["algorithm"]) {
+            "RSAES_OAEP_SHA_1" => OaepHash::Sha1,
+            algorithm => {
+                assert_eq!(algorithm, "RSAES_OAEP_SHA_256");
+                OaepHash::Sha256
+            }
+        };
+        let mut ciphertext = bytes(&case["ciphertext"]);
+        assert_eq!(pair.decrypt(hash, &ciphertext).unwrap().expose(), bytes(&case["plaintext"]), "{name}");
+        *ciphertext.last_mut().unwrap() ^= 1;
+        assert_eq!(pair.decrypt(hash, &ciphertext).err(), Some(KeyUseError::InvalidCiphertext));
+        uses += 1;
+    }
+    for case in no_items(&entry["agreements"]) {
+        assert_eq!(pair.agree(&bytes(&case["peer"])).unwrap().expose(), bytes(&case["secret"]), "{name}");
+        uses += 1;
+    }
+    for case in no_items(&entry["encapsulations"]) {
+        let secret = pair.decapsulate(&bytes(&case["ciphertext"])).unwrap();
+        assert_eq!(secret.expose(), bytes(&case["secret"]), "{name}");
+        uses += 1;
+    }
+    uses
 }

@@ -1,60 +1,100 @@
-//! The key material of a symmetric KMS key, and its id.
+//! Key material of every kind: how it is wrapped for storing, and its id.
 
 use std::fmt;
 
 use claviger_secret::{LogSafe, SecretArray, SecretBytes};
 
-use crate::blob::{self, BadBlob};
 use crate::context::push_with_length;
 use crate::key_id::hexadecimal;
-use crate::{CryptoError, DomainKeys, EncryptionContext, KeyId, kdf, random};
-
-/// How many bytes symmetric key material has.
-pub const MATERIAL_BYTES: usize = 32;
+use crate::{
+    CryptoError, DomainKeys, KeyId, MacMaterial, MacSpec, MaterialSpec, PairMaterial, PairSpec, SymmetricMaterial, kdf,
+};
 
 const ID_LABEL: &str = "claviger material id v1";
 const PURPOSE: &str = "claviger key material v1";
-/// What the wrapped bytes are: a symmetric key of 256 bits. Other kinds of material get other numbers.
+/// What the wrapped bytes are. A number is never used again for something else.
 const KIND_SYMMETRIC: u8 = 1;
+const KIND_MAC: u8 = 2;
+const KIND_PAIR: u8 = 3;
 
-/// One key material of one KMS key. It seals and opens; its bytes leave only wrapped by the domain keys.
-pub struct KeyMaterial {
-    key_id: KeyId,
-    material_id: MaterialId,
-    secret: SecretArray<MATERIAL_BYTES>,
+/// One key material of one KMS key, of whichever kind. Its bytes leave only wrapped by the domain keys.
+pub enum KeyMaterial {
+    /// `SYMMETRIC_DEFAULT`.
+    Symmetric(SymmetricMaterial),
+    /// `HMAC_*`.
+    Mac(MacMaterial),
+    /// A private key and its public key.
+    Pair(PairMaterial),
 }
 
 impl KeyMaterial {
-    /// New random material for a key.
+    /// New random material for a key. RSA takes 30 to 1200 milliseconds, everything else less than one.
     ///
     /// # Errors
     /// [`CryptoError::RandomFailed`] or [`CryptoError::LibraryFailed`].
-    pub fn generate(key_id: KeyId) -> Result<Self, CryptoError> {
-        let mut secret = SecretArray::zeroed();
-        random::fill(secret.expose_mut())?;
-        Self::from_bytes(key_id, secret)
+    pub fn generate(key_id: KeyId, spec: MaterialSpec) -> Result<Self, CryptoError> {
+        Ok(match spec {
+            MaterialSpec::Symmetric => Self::Symmetric(SymmetricMaterial::generate(key_id)?),
+            MaterialSpec::Mac(spec) => Self::Mac(MacMaterial::generate(key_id, spec)?),
+            MaterialSpec::Pair(spec) => Self::Pair(PairMaterial::generate(key_id, spec)?),
+        })
     }
 
-    /// Material from outside: a seed file, or imported. The same bytes under the same key have the same id.
-    ///
-    /// # Errors
-    /// [`CryptoError::LibraryFailed`].
-    pub fn from_bytes(key_id: KeyId, secret: SecretArray<MATERIAL_BYTES>) -> Result<Self, CryptoError> {
-        let mut id = [0; 32];
-        kdf(secret.expose(), ID_LABEL, &key_id.to_bytes(), &mut id)?;
-        Ok(Self { key_id, material_id: MaterialId(id), secret })
+    /// What it is.
+    #[must_use]
+    pub const fn spec(&self) -> MaterialSpec {
+        match self {
+            Self::Symmetric(_) => MaterialSpec::Symmetric,
+            Self::Mac(material) => MaterialSpec::Mac(material.spec()),
+            Self::Pair(material) => MaterialSpec::Pair(material.spec()),
+        }
     }
 
     /// The key that it belongs to.
     #[must_use]
     pub const fn key_id(&self) -> KeyId {
-        self.key_id
+        match self {
+            Self::Symmetric(material) => material.key_id(),
+            Self::Mac(material) => material.key_id(),
+            Self::Pair(material) => material.key_id(),
+        }
     }
 
     /// `SP800-108(material, "claviger material id v1", key id)`: says nothing about the material.
     #[must_use]
     pub const fn material_id(&self) -> MaterialId {
-        self.material_id
+        match self {
+            Self::Symmetric(material) => material.material_id(),
+            Self::Mac(material) => material.material_id(),
+            Self::Pair(material) => material.material_id(),
+        }
+    }
+
+    /// The material of a symmetric key.
+    #[must_use]
+    pub const fn symmetric(&self) -> Option<&SymmetricMaterial> {
+        match self {
+            Self::Symmetric(material) => Some(material),
+            Self::Mac(_) | Self::Pair(_) => None,
+        }
+    }
+
+    /// The material of an HMAC key.
+    #[must_use]
+    pub const fn mac(&self) -> Option<&MacMaterial> {
+        match self {
+            Self::Mac(material) => Some(material),
+            Self::Symmetric(_) | Self::Pair(_) => None,
+        }
+    }
+
+    /// The material of a key pair.
+    #[must_use]
+    pub const fn pair(&self) -> Option<&PairMaterial> {
+        match self {
+            Self::Pair(material) => Some(material),
+            Self::Symmetric(_) | Self::Mac(_) => None,
+        }
     }
 
     /// Wraps the material for storing, bound to its key and to `associated`, such as the row.
@@ -62,11 +102,16 @@ impl KeyMaterial {
     /// # Errors
     /// [`CryptoError::RandomFailed`] or [`CryptoError::LibraryFailed`].
     pub fn wrap(&self, keys: &DomainKeys, associated: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        let mut plaintext = SecretArray::<{ MATERIAL_BYTES + 1 }>::zeroed();
-        let [kind, secret @ ..] = plaintext.expose_mut();
-        *kind = KIND_SYMMETRIC;
-        secret.copy_from_slice(self.secret.expose());
-        keys.seal(PURPOSE, &bound(self.key_id, associated), plaintext.expose())
+        let (head, secret): (&[u8], &[u8]) = match self {
+            Self::Symmetric(material) => (&[KIND_SYMMETRIC], material.secret()),
+            Self::Mac(material) => (&[KIND_MAC, material.spec().code()], material.secret()),
+            Self::Pair(material) => (&[KIND_PAIR, material.spec().code()], material.secret()),
+        };
+        let mut plaintext = SecretBytes::zeroed(head.len() + secret.len());
+        for (to, from) in plaintext.expose_mut().iter_mut().zip(head.iter().chain(secret)) {
+            *to = *from;
+        }
+        keys.seal(PURPOSE, &bound(self.key_id(), associated), plaintext.expose())
     }
 
     /// Unwraps what [`KeyMaterial::wrap`] wrapped for the same key and `associated`.
@@ -75,32 +120,39 @@ impl KeyMaterial {
     /// As [`DomainKeys::open`].
     pub fn unwrap(keys: &DomainKeys, key_id: KeyId, associated: &[u8], wrapped: &[u8]) -> Result<Self, CryptoError> {
         let plaintext = keys.open(PURPOSE, &bound(key_id, associated), wrapped)?;
-        match plaintext.expose().split_first() {
-            Some((&KIND_SYMMETRIC, secret)) => {
-                Self::from_bytes(key_id, SecretArray::from_slice(secret).ok_or(CryptoError::Malformed)?)
+        match plaintext.expose() {
+            [KIND_SYMMETRIC, secret @ ..] => {
+                let secret = SecretArray::from_slice(secret).ok_or(CryptoError::Malformed)?;
+                Ok(Self::Symmetric(SymmetricMaterial::from_bytes(key_id, secret)?))
             }
-            Some(_) | None => Err(CryptoError::Malformed),
+            [KIND_MAC, spec, secret @ ..] => {
+                let spec = MacSpec::from_code(*spec).ok_or(CryptoError::Malformed)?;
+                Ok(Self::Mac(MacMaterial::from_bytes(key_id, spec, SecretBytes::from_slice(secret))?))
+            }
+            [KIND_PAIR, spec, secret @ ..] => {
+                let spec = PairSpec::from_code(*spec).ok_or(CryptoError::Malformed)?;
+                Ok(Self::Pair(PairMaterial::from_secret(key_id, spec, SecretBytes::from_slice(secret))?))
+            }
+            _ => Err(CryptoError::Malformed),
         }
     }
+}
 
-    /// Seals a plaintext into a ciphertext blob that names this key and this material.
-    ///
-    /// # Errors
-    /// [`CryptoError::RandomFailed`] or [`CryptoError::LibraryFailed`].
-    pub fn seal(&self, context: &EncryptionContext, plaintext: &[u8]) -> Result<Vec<u8>, CryptoError> {
-        blob::seal(self, context, plaintext)
+impl From<SymmetricMaterial> for KeyMaterial {
+    fn from(material: SymmetricMaterial) -> Self {
+        Self::Symmetric(material)
     }
+}
 
-    /// Opens a ciphertext blob that this material sealed under the same encryption context.
-    ///
-    /// # Errors
-    /// [`BadBlob`]; AWS answers every one of them but [`BadBlob::LibraryFailed`] with InvalidCiphertextException.
-    pub fn open(&self, blob: &[u8], context: &EncryptionContext) -> Result<SecretBytes, BadBlob> {
-        blob::open(self, blob, context)
+impl From<MacMaterial> for KeyMaterial {
+    fn from(material: MacMaterial) -> Self {
+        Self::Mac(material)
     }
+}
 
-    pub(crate) fn secret(&self) -> &[u8; MATERIAL_BYTES] {
-        self.secret.expose()
+impl From<PairMaterial> for KeyMaterial {
+    fn from(material: PairMaterial) -> Self {
+        Self::Pair(material)
     }
 }
 
@@ -108,6 +160,13 @@ fn bound(key_id: KeyId, associated: &[u8]) -> Vec<u8> {
     let mut bytes = key_id.to_bytes().to_vec();
     push_with_length(&mut bytes, associated);
     bytes
+}
+
+/// The id of material by its secret bytes, whatever its kind.
+pub(crate) fn material_id(key_id: KeyId, secret: &[u8]) -> Result<MaterialId, CryptoError> {
+    let mut id = [0; 32];
+    kdf(secret, ID_LABEL, &key_id.to_bytes(), &mut id)?;
+    Ok(MaterialId(id))
 }
 
 /// The id of key material: 32 bytes, shown as AWS's `KeyMaterialId` of 64 hexadecimal digits.
@@ -151,17 +210,24 @@ impl LogSafe for MaterialId {}
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use std::fmt::Debug;
 
     use claviger_secret::SecretArray;
-    use static_assertions::assert_not_impl_any;
+    use static_assertions::{assert_impl_all, assert_not_impl_any};
 
     use super::{KeyMaterial, MaterialId};
-    use crate::{CryptoError, DomainKeys, KeyId};
+    use crate::{
+        CryptoError, DomainKeys, EncryptionContext, KeyId, MacMaterial, MacSpec, MaterialSpec, PairMaterial, PairSpec,
+        SymmetricMaterial,
+    };
 
     assert_not_impl_any!(KeyMaterial: Debug, Clone, PartialEq);
+    assert_not_impl_any!(SymmetricMaterial: Debug, Clone, PartialEq);
+    assert_not_impl_any!(MacMaterial: Debug, Clone, PartialEq);
+    assert_not_impl_any!(PairMaterial: Debug, Clone, PartialEq);
+    assert_impl_all!(KeyMaterial: Send, Sync);
 
     fn key_id(last: u8) -> KeyId {
         KeyId::from_random([last; 16], false)
@@ -170,13 +236,13 @@ mod tests {
     #[test]
     fn the_material_id_depends_on_material_and_key() {
         let id = |key: u8, secret: u8| {
-            KeyMaterial::from_bytes(key_id(key), SecretArray::new([secret; 32])).unwrap().material_id()
+            SymmetricMaterial::from_bytes(key_id(key), SecretArray::new([secret; 32])).unwrap().material_id()
         };
         assert_eq!(id(1, 1), id(1, 1));
         assert_ne!(id(1, 1), id(2, 1));
         assert_ne!(id(1, 1), id(1, 2));
-        let one = KeyMaterial::generate(key_id(1)).unwrap().material_id();
-        assert_ne!(one, KeyMaterial::generate(key_id(1)).unwrap().material_id());
+        let one = SymmetricMaterial::generate(key_id(1)).unwrap().material_id();
+        assert_ne!(one, SymmetricMaterial::generate(key_id(1)).unwrap().material_id());
         assert_eq!(MaterialId::parse(&one.to_string()), Ok(one));
         assert_eq!(MaterialId::from_bytes(*one.as_bytes()), one);
         for bad in ["", &one.to_string()[1..], &format!("{one}0"), &"A".repeat(64), &"é".repeat(32)] {
@@ -184,28 +250,83 @@ mod tests {
         }
     }
 
+    const SPECS: [MaterialSpec; 7] = [
+        MaterialSpec::Symmetric,
+        MaterialSpec::Mac(MacSpec::Hmac224),
+        MaterialSpec::Mac(MacSpec::Hmac256),
+        MaterialSpec::Mac(MacSpec::Hmac384),
+        MaterialSpec::Mac(MacSpec::Hmac512),
+        MaterialSpec::Pair(PairSpec::P256),
+        MaterialSpec::Pair(PairSpec::MlKem768),
+    ];
+
     #[test]
     fn wrapped_material_comes_back_only_for_its_key_and_place() {
         let keys = DomainKeys::generate().unwrap();
-        let material = KeyMaterial::generate(key_id(1)).unwrap();
-        let wrapped = material.wrap(&keys, b"row 1").unwrap();
-        let again = KeyMaterial::unwrap(&keys, key_id(1), b"row 1", &wrapped).unwrap();
-        assert_eq!(again.secret(), material.secret());
-        assert_eq!((again.material_id(), again.key_id()), (material.material_id(), key_id(1)));
-        let refused = |keys: &DomainKeys, id, associated: &[u8]| {
-            KeyMaterial::unwrap(keys, id, associated, &wrapped).err().unwrap()
-        };
-        assert_eq!(refused(&keys, key_id(2), b"row 1"), CryptoError::NotAuthentic);
-        assert_eq!(refused(&keys, key_id(1), b"row 2"), CryptoError::NotAuthentic);
-        assert_eq!(refused(&DomainKeys::generate().unwrap(), key_id(1), b"row 1"), CryptoError::NotAuthentic);
+        for spec in SPECS {
+            let material = KeyMaterial::generate(key_id(1), spec).unwrap();
+            let wrapped = material.wrap(&keys, b"row 1").unwrap();
+            let again = KeyMaterial::unwrap(&keys, key_id(1), b"row 1", &wrapped).unwrap();
+            assert_eq!((again.material_id(), again.key_id()), (material.material_id(), key_id(1)));
+            assert_eq!((again.spec(), material.spec()), (spec, spec));
+            let kinds = (again.symmetric().is_some(), again.mac().is_some(), again.pair().is_some());
+            assert_eq!(kinds.0, spec == MaterialSpec::Symmetric);
+            assert_eq!(kinds.1, matches!(spec, MaterialSpec::Mac(_)));
+            assert_eq!(kinds.2, matches!(spec, MaterialSpec::Pair(_)));
+            let refused = |keys: &DomainKeys, id, associated: &[u8]| {
+                KeyMaterial::unwrap(keys, id, associated, &wrapped).err().unwrap()
+            };
+            assert_eq!(refused(&keys, key_id(2), b"row 1"), CryptoError::NotAuthentic);
+            assert_eq!(refused(&keys, key_id(1), b"row 2"), CryptoError::NotAuthentic);
+            assert_eq!(refused(&DomainKeys::generate().unwrap(), key_id(1), b"row 1"), CryptoError::NotAuthentic);
+            for at in 0..wrapped.len() {
+                let mut altered = wrapped.clone();
+                altered[at] ^= 1;
+                assert!(KeyMaterial::unwrap(&keys, key_id(1), b"row 1", &altered).is_err(), "byte {at}");
+            }
+        }
     }
 
     #[test]
-    fn what_is_not_symmetric_material_is_refused() {
+    fn unwrapped_material_does_what_the_wrapped_did() {
         let keys = DomainKeys::generate().unwrap();
-        for plaintext in [&[][..], &[1], &[2; 33], &[1; 32], &[1; 34]] {
+        let again = |material: &KeyMaterial| {
+            KeyMaterial::unwrap(&keys, key_id(1), b"", &material.wrap(&keys, b"").unwrap()).unwrap()
+        };
+        let (context, symmetric) =
+            (EncryptionContext::canonical([]), KeyMaterial::generate(key_id(1), MaterialSpec::Symmetric).unwrap());
+        let blob = symmetric.symmetric().unwrap().seal(&context, b"plaintext").unwrap();
+        assert_eq!(again(&symmetric).symmetric().unwrap().open(&blob, &context).unwrap().expose(), b"plaintext");
+        let mac = KeyMaterial::generate(key_id(1), MaterialSpec::Mac(MacSpec::Hmac384)).unwrap();
+        let tag = mac.mac().unwrap().mac(b"message");
+        assert!(again(&mac).mac().unwrap().verify(b"message", &tag));
+    }
+
+    #[test]
+    fn what_no_material_has_is_refused() {
+        let keys = DomainKeys::generate().unwrap();
+        let plaintexts: [&[u8]; 16] = [
+            &[],
+            &[1],
+            &[0; 33],
+            &[4; 33],
+            &[1; 32],
+            &[1; 34],
+            &[2],
+            &[2, 1],
+            &[2; 33],
+            &[2; 35],
+            &[2, 0, 3, 4],
+            &[2, 5, 3, 4],
+            &[3],
+            &[3, 8],
+            &[3, 0, 5],
+            &[3, 15, 5],
+        ];
+        for plaintext in plaintexts {
             let wrapped = keys.seal(super::PURPOSE, &super::bound(key_id(1), b""), plaintext).unwrap();
-            assert_eq!(KeyMaterial::unwrap(&keys, key_id(1), b"", &wrapped).err(), Some(CryptoError::Malformed));
+            let refused = KeyMaterial::unwrap(&keys, key_id(1), b"", &wrapped);
+            assert_eq!(refused.err(), Some(CryptoError::Malformed), "{plaintext:?}");
         }
     }
 }

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use claviger_api::{Refusal, SignatureClaim, Timestamp};
-use claviger_policy::{AccountId, Principal};
+use claviger_policy::{AccountId, Principal, PrincipalName, UniqueId};
 use claviger_secret::SecretArray;
 use claviger_store::BoxFuture;
 use quick_cache::sync::Cache;
 
+use crate::authorize::CallerPolicies;
 use crate::call::Call;
 use crate::engine::Engine;
 use crate::record::Seen;
-use crate::{CallMeta, Caller, Credential, Fault};
+use crate::{CallMeta, Caller, Credential, Fault, PrincipalTraits};
 
 /// How far a signature's time may be from ours (reference/errors.md).
 pub const CLOCK_SKEW_MILLIS: i64 = 5 * 60 * 1000;
@@ -28,6 +29,42 @@ pub trait Identities: Send + Sync {
         call: &'a mut Call<'_>,
         access_key_id: &'a str,
     ) -> BoxFuture<'a, Result<Option<(Credential, Seen)>, Fault>>;
+
+    /// Whether an account is open. The identities of a closed one do not authenticate, and its resources refuse.
+    fn is_account_open<'a>(&'a self, call: &'a mut Call<'_>, account: &'a str) -> BoxFuture<'a, Result<bool, Fault>> {
+        let _ = (call, account);
+        Box::pin(async { Ok(true) })
+    }
+
+    /// Whether there is such a principal now, and which one of that name. A service without users and roles knows the
+    /// accounts of the deployment only.
+    fn standing<'a>(
+        &'a self,
+        call: &'a mut Call<'_>,
+        name: &'a PrincipalName,
+    ) -> BoxFuture<'a, Result<Standing, Fault>> {
+        let known = match name {
+            PrincipalName::Everyone | PrincipalName::Service(_) => true,
+            PrincipalName::Account(account) => call.account_exists(account.as_str()),
+            _ => false,
+        };
+        Box::pin(async move { Ok(if known { Standing::Known(None) } else { Standing::Unknown }) })
+    }
+
+    /// The policies of the caller's own side, as of the call's snapshot.
+    fn policies<'a>(&'a self, call: &'a mut Call<'_>) -> BoxFuture<'a, Result<CallerPolicies, Fault>> {
+        let _ = call;
+        Box::pin(async { Ok(CallerPolicies::default()) })
+    }
+}
+
+/// Whether a principal that a policy or a grant names is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// There is none of that name.
+    Unknown,
+    /// There is: a user or role with its unique id, anything else without.
+    Known(Option<UniqueId>),
 }
 
 /// How callers prove who they are.
@@ -101,7 +138,7 @@ impl Engine {
             Authentication::Verify(identities) => {
                 let system = Caller::system(&claim.region);
                 let mut call = Call::new(self, &system, meta);
-                let found = identities.credential(&mut call, &claim.access_key_id).await;
+                let found = open_credential(&**identities, &mut call, &claim.access_key_id).await;
                 found
                     .map_err(|fault| self.internal(&fault))?
                     .map_or((None, None), |(one, seen)| (Some(one), Some(seen)))
@@ -124,7 +161,32 @@ impl Engine {
             account: credential.account,
             access_key_id: claim.access_key_id.clone(),
             region: claim.region.clone(),
+            traits: credential.traits,
         })
+    }
+}
+
+/// The credential of an access key whose account is open.
+async fn open_credential(
+    identities: &dyn Identities,
+    call: &mut Call<'_>,
+    access_key_id: &str,
+) -> Result<Option<(Credential, Seen)>, Fault> {
+    let Some((credential, seen)) = identities.credential(call, access_key_id).await? else { return Ok(None) };
+    let open = identities.is_account_open(call, &credential.account).await?;
+    Ok(open.then_some((credential, seen)))
+}
+
+impl Call<'_> {
+    /// Whether the principal is there (every one is where credentials are not checked).
+    ///
+    /// # Errors
+    /// A [`Fault`] when it cannot be looked up.
+    pub async fn standing(&mut self, name: &PrincipalName) -> Result<Standing, Fault> {
+        match self.authentication() {
+            Authentication::Verify(identities) => Arc::clone(identities).standing(self, name).await,
+            Authentication::DangerAnyCredential { .. } => Ok(Standing::Known(None)),
+        }
     }
 }
 
@@ -135,6 +197,7 @@ fn unchecked(claim: &SignatureClaim, default_account: AccountId) -> Caller {
         account: account.as_str().to_owned(),
         access_key_id: claim.access_key_id.clone(),
         region: claim.region.clone(),
+        traits: PrincipalTraits::default(),
     }
 }
 
@@ -175,6 +238,7 @@ impl Caller {
             account: AccountId::NOBODY.as_str().to_owned(),
             access_key_id: String::new(),
             region: region.to_owned(),
+            traits: PrincipalTraits::default(),
         }
     }
 }

@@ -1,15 +1,17 @@
 //! One call's view of the world: who calls, when, and the rows as of now.
 
+use std::future::Future;
 use std::sync::Arc;
 
 use claviger_api::Timestamp;
 use claviger_crypto::DomainKeys;
 use claviger_store::{Range, View};
 
+use crate::authenticate::Authentication;
 use crate::cache::Entry;
 use crate::engine::Engine;
 use crate::record::{Record, Row, RowKey, Seen, decode};
-use crate::{CallMeta, Caller, Fault};
+use crate::{CallMeta, Caller, Clock, CommonError, Fault};
 
 /// What an operation works with. Everything read through it becomes a precondition of what it writes.
 pub struct Call<'e> {
@@ -44,6 +46,31 @@ impl<'e> Call<'e> {
         self.now
     }
 
+    /// The time by the wall clock, which judges attestation documents and tokens.
+    #[must_use]
+    pub fn wall(&self) -> Timestamp {
+        self.engine.clock().wall()
+    }
+
+    /// Gives work that keeps a processor busy (RSA, post-quantum signatures, key generation) to the pool made for it, in
+    /// the share of the caller's account. It waits for its turn from now on, not from the first poll; when the future is
+    /// dropped before that turn comes, the work is not done.
+    ///
+    /// # Errors
+    /// The future gives [`CommonError::Throttled`] when too much of the account's work waits already, and
+    /// [`Fault::WorkLost`] when the work panicked or the engine ended.
+    pub fn heavy<T, W>(&self, work: W) -> impl Future<Output = Result<T, CommonError>> + Send + use<T, W>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+    {
+        self.engine.heavy().submit(self.caller.account(), work)
+    }
+
+    pub(crate) fn clock(&self) -> &'e dyn Clock {
+        self.engine.clock()
+    }
+
     /// The domain keys, for wrapping what a record holds.
     #[must_use]
     pub fn keys(&self) -> &DomainKeys {
@@ -60,6 +87,10 @@ impl<'e> Call<'e> {
     #[must_use]
     pub fn account_exists(&self, account: &str) -> bool {
         self.engine.account_exists(account)
+    }
+
+    pub(crate) const fn authentication(&self) -> &'e Authentication {
+        self.engine.authentication()
     }
 
     /// Random bytes for identifiers.

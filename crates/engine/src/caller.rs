@@ -14,6 +14,7 @@ pub struct Caller {
     pub(crate) account: String,
     pub(crate) access_key_id: String,
     pub(crate) region: String,
+    pub(crate) traits: PrincipalTraits,
 }
 
 impl Caller {
@@ -35,10 +36,50 @@ impl Caller {
         &self.access_key_id
     }
 
+    /// What else is known of the principal and its session.
+    #[must_use]
+    pub const fn traits(&self) -> &PrincipalTraits {
+        &self.traits
+    }
+
     /// The Region that the request's credential scope names.
     #[must_use]
     pub fn region(&self) -> &str {
         &self.region
+    }
+}
+
+/// What conditions may ask about a principal beyond its name. A root user with a long-term key has none of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrincipalTraits {
+    /// `aws:userid` of a user, or of a session: `AIDA..`, `AROA..:session`, `account:name`. Unused for a root user, whose
+    /// id is its account.
+    pub unique_id: Option<String>,
+    /// The tags of the user or role, those of the session in place of the role's (`aws:PrincipalTag`). Names that differ
+    /// in letter case only are one tag, so no two may.
+    pub tags: Vec<(String, String)>,
+    /// The session, when the credentials are temporary.
+    pub session: Option<Session>,
+}
+
+/// A session of temporary credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// When the credentials were issued, by the wall clock (`aws:TokenIssueTime`).
+    pub issued_at: Timestamp,
+    /// When the one who asked for them showed a second factor, by the wall clock.
+    pub second_factor_at: Option<Timestamp>,
+    /// `aws:SourceIdentity`.
+    pub source_identity: Option<String>,
+    /// `aws:FederatedProvider`: who vouched for a web identity.
+    pub federated_provider: Option<String>,
+}
+
+impl Session {
+    /// A session without a second factor, source identity or federation.
+    #[must_use]
+    pub const fn issued_at(issued_at: Timestamp) -> Self {
+        Self { issued_at, second_factor_at: None, source_identity: None, federated_provider: None }
     }
 }
 
@@ -49,8 +90,10 @@ pub struct CallMeta {
     pub request_id: String,
     /// The peer's address (or the one a trusted proxy forwarded).
     pub source_address: IpAddr,
-    /// The `User-Agent` header, made safe for logs.
+    /// The `User-Agent` header, made safe for logs; empty when there was none.
     pub user_agent: LogText,
+    /// The `Referer` header, made safe for logs; empty when there was none.
+    pub referer: LogText,
     /// What TLS negotiated, when the request came over TLS.
     pub tls: Option<TlsFacts>,
 }
@@ -63,6 +106,7 @@ impl CallMeta {
             request_id: String::new(),
             source_address: IpAddr::V4(std::net::Ipv4Addr::LOCALHOST),
             user_agent: LogText::new("claviger"),
+            referer: LogText::new(""),
             tls: None,
         }
     }
@@ -95,6 +139,8 @@ pub struct Credential {
     pub principal: Principal,
     /// The account it belongs to.
     pub account: String,
+    /// What else is known of the principal and its session.
+    pub traits: PrincipalTraits,
 }
 
 /// The two clocks of DESIGN.md section 8.

@@ -286,6 +286,10 @@ impl Committer {
         crate::engine::anchor(&self.audit, number);
     }
 
+    pub(crate) fn synced(&self) -> u64 {
+        self.audit_synced.load(Ordering::Acquire)
+    }
+
     /// The number of the last commit.
     pub(crate) async fn number(&self) -> u64 {
         self.live.lock().await.number

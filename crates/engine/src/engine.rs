@@ -1,23 +1,26 @@
 //! The one door: every call goes through [`Engine::call`], in the same order, and leaves a record.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use claviger_api::{Refusal, ServiceError};
 use claviger_audit::{Log, Prepared, Recorded, Value};
 use claviger_crypto::DomainKeys;
-use claviger_policy::{Decision, NoContext, Sources, Subject};
+use claviger_policy::Decision;
 use claviger_secret::{LogText, event};
 use claviger_store::Store;
 
 use crate::authenticate::{Authentication, SigningKeys};
+use crate::authorize::{Answered, CallerPolicies, decide, is_open_to_grants};
 use crate::cache::Records;
 use crate::call::Call;
 use crate::committer::{Change, Committed, Committer, Depth, Integrity, check_all, integrity_key};
 use crate::faults::InjectedFaults;
+use crate::heavy::Heavy;
 use crate::integrity::Broken;
-use crate::operation::{Answer, Audited, Authorized, Named, Operation, Outcome, Question, Writes};
+use crate::operation::{Answer, Audited, Authorized, Operation, Outcome, Question, Writes};
 use crate::outbox::{OutboxRow, outbox_key};
 use crate::record::{RowKey, Seen};
 use crate::{ApiError, CallMeta, Caller, Chance, Clock, CommonError, Fault, trail};
@@ -56,7 +59,8 @@ pub struct Engine {
     /// Outbox rows that the log has on disk and whose removal has not succeeded yet.
     logged: Mutex<Vec<u64>>,
     injected: InjectedFaults,
-    contended: tokio::sync::Mutex<()>,
+    heavy: Heavy,
+    pub(crate) contended: tokio::sync::Mutex<()>,
     /// Destroyed material may still be in the store's files. True at start, since a crash may have come between.
     pub(crate) erasure_wanted: AtomicBool,
     refusals: Mutex<(i64, u32)>,
@@ -67,7 +71,8 @@ impl Engine {
     /// Checks that the rows add up, writes to the log what committed but was not logged yet, and opens the door.
     ///
     /// # Errors
-    /// A [`Fault`] when the store does not answer, or its head row is missing, altered, or older than the audit log.
+    /// A [`Fault`] when the store does not answer, its head row is missing, altered, or older than the audit log, or
+    /// the threads for heavy work cannot be started.
     pub async fn open(parts: Parts) -> Result<Self, Fault> {
         let mac = integrity_key(&parts.keys)?;
         let found = check_all(&*parts.store, &parts.keys, &mac, Depth::Numbers).await?;
@@ -97,6 +102,7 @@ impl Engine {
             outbox_next: AtomicU64::new(number + 1),
             logged: Mutex::default(),
             injected: InjectedFaults::default(),
+            heavy: Heavy::start(std::thread::available_parallelism().map_or(1, NonZeroUsize::get))?,
             contended: tokio::sync::Mutex::default(),
             erasure_wanted: AtomicBool::new(true),
             refusals: Mutex::default(),
@@ -183,8 +189,10 @@ impl Engine {
         if questions.is_empty() && !O::UNGOVERNED {
             return Err(CommonError::AccessDenied(String::new()).into());
         }
+        let policies = self.caller_policies(call).await.map_err(CommonError::from)?;
         for question in &questions {
-            let (decision, refusal) = decide(call.caller(), question);
+            let Answered { decision, refusal } =
+                self.answer::<O>(call, &policies, &resources, request, question).await?;
             trace.decisions.push(decision);
             if question.resource != "*" {
                 let owner = question.resource_account.as_str().to_owned();
@@ -196,6 +204,49 @@ impl Engine {
         }
         let authorized = trace.authorized.insert(Authorized::new(resources, trace.decisions.clone()));
         O::perform(call, service, authorized, request).await
+    }
+
+    /// What the caller's own side allows.
+    async fn caller_policies(&self, call: &mut Call<'_>) -> Result<CallerPolicies, Fault> {
+        match self.authentication() {
+            Authentication::Verify(identities) => identities.policies(call).await,
+            Authentication::DangerAnyCredential { .. } => Ok(CallerPolicies::default()),
+        }
+    }
+
+    /// Whether the resource is another account's that is closed. The caller's own is known to be open.
+    async fn is_closed(&self, call: &mut Call<'_>, owner: claviger_policy::AccountId) -> Result<bool, Fault> {
+        match self.authentication() {
+            Authentication::Verify(identities) if owner != call.caller().principal().account() => {
+                Ok(!identities.is_account_open(call, owner.as_str()).await?)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Answers a question by the policies; the grants are looked up only when these leave it open.
+    async fn answer<O: Operation>(
+        &self,
+        call: &mut Call<'_>,
+        policies: &CallerPolicies,
+        resources: &O::Resources,
+        request: &O::Request,
+        question: &Question,
+    ) -> Result<Answered, O::Error> {
+        if self.is_closed(call, question.resource_account).await.map_err(CommonError::from)? {
+            // Nobody's policies and grants help then: it is as if no other account had ever been let in.
+            let shut = Question { cross_account: false, ..question.clone() };
+            return Ok(decide(call, &shut, policies, &[], &|| O::facts(call, resources, request, question)));
+        }
+        let first = decide(call, question, policies, &[], &|| O::facts(call, resources, request, question));
+        if first.refusal.is_none() || !is_open_to_grants(&first.decision) {
+            return Ok(first);
+        }
+        let grants = O::grants(call, resources, request, question).await?;
+        if grants.is_empty() {
+            return Ok(first);
+        }
+        Ok(decide(call, question, policies, &grants, &|| O::facts(call, resources, request, question)))
     }
 
     /// The record of a start: what the process was configured with, and what it was told to risk.
@@ -257,6 +308,21 @@ impl Engine {
 
     pub(crate) fn audit_synced(&self, sequence: u64) {
         self.committer.audit_synced(sequence);
+    }
+
+    /// Entries of the audit log that are signed and on disk.
+    pub(crate) fn audit_on_disk(&self) -> u64 {
+        self.committer.synced()
+    }
+
+    /// The number of the last commit.
+    pub(crate) async fn commit_number(&self) -> u64 {
+        self.committer.number().await
+    }
+
+    /// How many groups of rows do not add up.
+    pub(crate) fn groups_refused(&self) -> usize {
+        self.broken.count()
     }
 
     /// The counter above every outbox number seen at start.
@@ -336,6 +402,10 @@ impl Engine {
         &self.parts.audit
     }
 
+    pub(crate) const fn heavy(&self) -> &Heavy {
+        &self.heavy
+    }
+
     pub(crate) fn chance(&self) -> &dyn Chance {
         &*self.parts.chance
     }
@@ -373,6 +443,13 @@ impl Engine {
         accounts.as_ref().is_none_or(|accounts| accounts.contains(account))
     }
 
+    /// An account more, where they are named. Call it after the account's rows are durable.
+    pub fn account_made(&self, account: &str) {
+        if let Some(accounts) = &mut *self.accounts.write().unwrap_or_else(PoisonError::into_inner) {
+            accounts.insert(account.to_owned());
+        }
+    }
+
     /// Names the accounts of the deployment; before this is called, every account exists (dev).
     pub fn set_accounts(&self, accounts: BTreeSet<String>) {
         *self.accounts.write().unwrap_or_else(PoisonError::into_inner) = Some(accounts);
@@ -398,25 +475,6 @@ pub(crate) fn report_broken(found: &Integrity, broken: &Broken) {
         event!(error, "a row was dropped, altered or replayed in the group of this row", row = LogText::new(suspect));
     }
     broken.add(&found.broken);
-}
-
-/// One authorization decision, or the sentence that refuses.
-fn decide(caller: &Caller, question: &Question) -> (Decision, Option<String>) {
-    let asked = claviger_policy::Question {
-        principal: caller.principal(),
-        action: question.action,
-        resource_arn: &question.resource,
-        resource_account: question.resource_account,
-        cross_account_capable: question.cross_account,
-        context: &NoContext,
-    };
-    let sources = question.resource_policy.as_deref().map_or_else(Sources::default, Sources::key_policy);
-    let decision = claviger_policy::decide(&asked, &sources);
-    let subject = match question.named {
-        Named::ByArn => Subject::Named,
-        Named::ByCiphertext => Subject::Ciphertext,
-    };
-    (decision, (!decision.is_allowed()).then(|| decision.denial_message(&asked, subject)))
 }
 
 /// The number of the store's last commit that the log's last checkpoint vouches for.

@@ -44,6 +44,12 @@ pub enum Fault {
     /// What the caller asked for does not fit one commit.
     #[error("the change does not fit one commit")]
     TooLarge,
+    /// Heavy work panicked, or the engine ended before its turn came ([`crate::Call::heavy`]).
+    #[error("heavy work ended without a result")]
+    WorkLost,
+    /// The operating system gave no threads for heavy work.
+    #[error("the threads for heavy work could not be started")]
+    Threads,
 }
 
 impl LogSafe for Fault {}
@@ -73,6 +79,8 @@ pub enum CommonError {
     AccessDenied(String),
     /// A check beyond the model's constraints failed.
     Validation(String),
+    /// The account asks for more at once than it is given room for.
+    Throttled,
     /// A fault injected by the user of `claviger dev`.
     Injected(InjectedError),
     /// Ours; the caller learns nothing more.
@@ -128,7 +136,7 @@ impl InjectedError {
 }
 
 /// The throttling text of the KMS guide (reference/errors.md).
-const THROTTLED: &str = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.";
+pub const THROTTLED: &str = "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.";
 
 /// What an error of a service must be able to say about itself.
 pub trait ApiError: From<CommonError> + Send + 'static {
@@ -144,7 +152,9 @@ impl CommonError {
     pub fn service_error(&self, names: &CommonNames) -> ServiceError {
         let (code, status, message) = match self {
             Self::AccessDenied(text) => (names.access_denied, names.denied_status, Some(text.clone())),
-            Self::Validation(text) => (names.validation, 400, Some(text.clone())),
+            // Some refusals of AWS come without a text.
+            Self::Validation(text) => (names.validation, 400, (!text.is_empty()).then(|| text.clone())),
+            Self::Throttled => (names.throttling, 400, Some(names.throttling_text.to_owned())),
             Self::Injected(error) => {
                 let text = matches!(error, InjectedError::Throttling).then(|| THROTTLED.to_owned());
                 (error.code(), error.status(), text)
@@ -174,4 +184,29 @@ pub struct CommonNames {
     pub validation: &'static str,
     /// `KMSInternalException` or `ServiceFailure`.
     pub internal: &'static str,
+    /// `ThrottlingException` or `Throttling`.
+    pub throttling: &'static str,
+    /// What the service says then, for example [`THROTTLED`].
+    pub throttling_text: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn throttling_reads_as_the_service_spells_it() {
+        let names = CommonNames {
+            access_denied: "",
+            denied_status: 403,
+            validation: "",
+            internal: "",
+            throttling: "Throttling",
+            throttling_text: "Rate exceeded",
+        };
+        let error = CommonError::Throttled.service_error(&names);
+        assert_eq!((error.code, error.status, error.sender_fault), ("Throttling", 400, true));
+        assert_eq!(error.message.as_deref(), Some("Rate exceeded"));
+        assert_eq!(CommonError::Throttled.fault(), None);
+    }
 }

@@ -92,6 +92,11 @@ impl Broken {
         }
     }
 
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.groups.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// Refuses a row of such a group.
     pub(crate) fn demand_sound(&self, key: &RowKey) -> Result<(), Fault> {
         if !self.any.load(Ordering::Acquire) {

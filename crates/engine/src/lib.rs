@@ -4,37 +4,44 @@
 //! answer exists only together with its audit record. Start at `engine.rs`, then `operation.rs`, then `committer.rs`.
 
 mod authenticate;
+mod authorize;
 mod cache;
 mod call;
 mod caller;
 mod codec;
 mod committer;
+mod conditions;
 mod due;
 mod engine;
 mod fault;
 mod faults;
+mod heavy;
 mod integrity;
 mod open;
 mod operation;
+mod operator;
 mod outbox;
 mod record;
 mod seed;
 mod trail;
 
-pub use authenticate::{Authentication, CLOCK_SKEW_MILLIS, Identities};
+pub use authenticate::{Authentication, CLOCK_SKEW_MILLIS, Identities, Standing};
+pub use authorize::{CallerPolicies, Grant};
 pub use call::Call;
-pub use caller::{CallMeta, Caller, Chance, Clock, Credential, TlsFacts};
-pub use claviger_audit::{Recorded, Value};
+pub use caller::{CallMeta, Caller, Chance, Clock, Credential, PrincipalTraits, Session, TlsFacts};
+pub use claviger_audit::{Recorded, Text, Value};
 pub use claviger_store::BoxFuture;
 pub use codec::{BadRecord, Reader, Writer};
 pub use committer::Integrity;
+pub use conditions::{CONDITION_KEYS, Conditions, Facts};
 pub use due::Due;
 pub use engine::{COMMIT_RETRIES_MAX, Engine, Parts};
-pub use fault::{ApiError, CommonError, CommonNames, Fault, InjectedError};
+pub use fault::{ApiError, CommonError, CommonNames, Fault, InjectedError, THROTTLED};
 pub use faults::{InjectedFault, InjectedFaults, RULES_MAX};
 pub use open::{Deployment, DeploymentError};
 pub use operation::{
     Answer, Audited, Authorized, DueJob, JobOutcome, Jobs, Named, Operation, OperationRow, Outcome, Question, Writes,
 };
+pub use operator::{Command, CommandError, CommandWork, Commanded, EngineState, Operator};
 pub use record::{Record, Row, RowKey, Seen};
 pub use seed::Seed;

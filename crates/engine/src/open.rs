@@ -95,6 +95,19 @@ impl Deployment {
     }
 }
 
+/// The bytes of the stored row.
+pub(crate) async fn stored(store: &dyn Store) -> Result<bytes::Bytes, Fault> {
+    let row = store.snapshot().await?.get(ROW).await?;
+    row.map(|row| row.value).ok_or_else(|| Fault::RecordMissing("deployment/keys".to_owned()))
+}
+
+/// The domain keys in the stored row, if the secret opens it.
+pub(crate) fn domain_keys(row: &[u8], unseal: &UnsealSecret) -> Option<DomainKeys> {
+    let parts = parse(row).ok()?;
+    let root = unwrap_root(parts.root, unseal).ok()?;
+    DomainKeys::unwrap(&root, parts.domain).ok()
+}
+
 struct Parts<'a> {
     root: &'a [u8],
     domain: Vec<&'a [u8]>,

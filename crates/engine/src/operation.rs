@@ -6,8 +6,10 @@ use claviger_api::{ServiceError, Timestamp};
 use claviger_audit::Value;
 use claviger_policy::Decision;
 
+use crate::authorize::Grant;
 use crate::call::Call;
 use crate::committer::{Change, Write};
+use crate::conditions::Facts;
 use crate::record::{Record, RowKey};
 use crate::{ApiError, Fault};
 
@@ -156,6 +158,25 @@ pub trait Operation: Send + Sync + Sized + 'static {
 
     /// What must be allowed; all of it.
     fn questions(call: &Call<'_>, resources: &Self::Resources, request: &Self::Request) -> Vec<Question>;
+
+    /// What conditions may ask about the request for this question, besides what the engine knows itself
+    /// ([`crate::CONDITION_KEYS`]). Asked for only when a statement that would decide has a condition.
+    fn facts(call: &Call<'_>, resources: &Self::Resources, request: &Self::Request, question: &Question) -> Facts {
+        let _ = (call, resources, request, question);
+        Facts::default()
+    }
+
+    /// The grants of the question's resource whose constraints this request meets and that may reach the caller. Asked
+    /// for only when no policy allows and none denies.
+    fn grants(
+        call: &mut Call<'_>,
+        resources: &Self::Resources,
+        request: &Self::Request,
+        question: &Question,
+    ) -> impl Future<Output = Result<Vec<Grant>, Self::Error>> + Send {
+        let _ = (call, resources, request, question);
+        async { Ok(Vec::new()) }
+    }
 
     /// Whether `questions` may be empty: only for an operation that no policy can govern.
     const UNGOVERNED: bool = false;

@@ -1,25 +1,73 @@
-//! Identities: accounts, their root access keys, and the IAM and STS operations on them.
+//! Identities: accounts with their users, groups, roles, policies and credentials, and the IAM and STS operations on
+//! them.
+//!
+//! Start at `operation.rs` (the form of every operation), then `operations/users.rs`, then [`dispatch_iam`], which knows
+//! them all. What authorization needs to know of a caller is in `identity.rs`.
 
-mod access_keys;
+mod accounts;
+mod arn;
 mod caller_identity;
+mod change;
+mod condition_keys;
+mod dispatch;
+mod documents;
 mod error;
+mod find;
+mod identity;
+mod mfa;
+mod operation;
+mod operations;
+mod page;
 mod records;
+mod shapes;
+mod tags;
+mod totp;
+mod trust;
+mod usage;
 
 use std::collections::BTreeSet;
 
-use claviger_api::Refusal;
+use claviger_api::{Refusal, Timestamp};
 use claviger_engine::{
-    Answer, BoxFuture, Call, CallMeta, Caller, Credential, Engine, Fault, Identities, Recorded, Seed, Seen,
+    Answer, BoxFuture, Call, CallMeta, Caller, Credential, Engine, Fault, Identities, PrincipalTraits, Recorded, Seed,
+    Seen,
 };
 use claviger_policy::{AccountId, Principal};
 use claviger_secret::SecretBytes;
 
+pub use accounts::{
+    ACCOUNT_NAME_CHARACTERS_MAX, ACCOUNTS_PAGE, AccountSummary, complete_accounts, count_accounts, list_accounts,
+    make_account, make_root_credentials, set_account_open,
+};
+pub use dispatch::dispatch_iam;
 pub use error::IamError;
-use records::{AccessKey, Account, access_key_key, account_key};
+pub use identity::{PoliciesOf, PolicyOf, policies_of, policies_of_id, user_of_key};
+pub use mfa::spend_code;
+use operations::access_keys;
+use records::{AccessKey, Account, Identity, access_key_key, account_key, identity_key};
+use usage::Uses;
 
 /// The service's own state.
 #[derive(Debug, Default)]
-pub struct Iam;
+pub struct Iam {
+    uses: Uses,
+}
+
+impl Iam {
+    /// Notes that an authenticated caller used a service. It is kept in memory; see [`Iam::store_uses`].
+    pub fn note_use(&self, caller: &Caller, service: &str, at: Timestamp) {
+        self.uses.note(caller, service, at);
+    }
+
+    /// Stores when access keys were last used, once that has been in memory for a minute. To be called now and then; a
+    /// crash forgets what was not stored.
+    ///
+    /// # Errors
+    /// A store [`Fault`]; nothing is lost and the next call tries again.
+    pub async fn store_uses(&self, engine: &Engine) -> Result<(), Fault> {
+        self.uses.store(engine).await
+    }
+}
 
 impl Identities for Iam {
     fn credential<'a>(
@@ -29,45 +77,28 @@ impl Identities for Iam {
     ) -> BoxFuture<'a, Result<Option<(Credential, Seen)>, Fault>> {
         Box::pin(async move {
             let row = call.row::<AccessKey>(&access_key_key(access_key_id)).await?;
-            let Some(row) = row else { return Ok(None) };
+            let Some(row) = row.filter(|row| row.record.active) else { return Ok(None) };
             let account = AccountId::parse(&row.record.account);
             let account = account.ok_or_else(|| Fault::RecordMalformed(access_key_id.to_owned()))?;
+            let principal = match &row.record.user {
+                None => Principal::root(account),
+                Some(user) => {
+                    let Some(user) = call.row::<Identity>(&identity_key(user)).await? else { return Ok(None) };
+                    Principal::user(account, &user.record.path, &user.record.name)
+                }
+            };
             let credential = Credential {
                 secret: SecretBytes::from_slice(row.record.secret.expose()),
-                principal: Principal::root(account),
+                principal,
                 account: row.record.account.clone(),
+                traits: PrincipalTraits::default(),
             };
             Ok(Some((credential, row.seen)))
         })
     }
-}
 
-/// Runs an IAM operation.
-///
-/// # Errors
-/// A [`Refusal`] when the call could not be recorded.
-pub async fn dispatch_iam(
-    engine: &Engine,
-    iam: &Iam,
-    caller: &Caller,
-    meta: &CallMeta,
-    request: &claviger_api::iam::Request,
-) -> Result<Recorded<Answer<claviger_api::iam::Response>>, Refusal> {
-    use access_keys::{CreateAccessKey, DeleteAccessKey, ListAccessKeys};
-    use claviger_api::iam::{Request, Response};
-    match request {
-        Request::CreateAccessKey(request) => {
-            let answer = engine.call::<CreateAccessKey>(iam, caller, meta, request).await?;
-            Ok(answer.map(|answer| answer.map(Response::CreateAccessKey)))
-        }
-        Request::ListAccessKeys(request) => {
-            let answer = engine.call::<ListAccessKeys>(iam, caller, meta, request).await?;
-            Ok(answer.map(|answer| answer.map(Response::ListAccessKeys)))
-        }
-        Request::DeleteAccessKey(request) => {
-            let answer = engine.call::<DeleteAccessKey>(iam, caller, meta, request).await?;
-            Ok(answer.map(|answer| answer.map(|()| Response::DeleteAccessKey)))
-        }
+    fn is_account_open<'a>(&'a self, call: &'a mut Call<'_>, account: &'a str) -> BoxFuture<'a, Result<bool, Fault>> {
+        Box::pin(accounts::is_open(call, account))
     }
 }
 
@@ -123,10 +154,12 @@ pub async fn create_account(
         let given = given
             .as_ref()
             .map(|given| (given.access_key_id.clone(), SecretBytes::from_slice(given.secret_access_key.expose())));
-        let (access_key_id, secret_access_key, mut writes) = access_keys::make(call, account.as_str(), given).await?;
+        let (access_key_id, secret_access_key, mut writes) =
+            access_keys::make(call, account.as_str(), None, given).await?;
         if !known {
             let created = call.now();
             writes.put(call, key, Account { created })?;
+            accounts::begin(call, &mut writes, account.as_str()).await?;
         }
         made = Some(RootCredential { access_key_id, secret_access_key });
         Ok(writes)

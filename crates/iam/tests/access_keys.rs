@@ -50,7 +50,7 @@ async fn engine_over(store: Arc<dyn Store>) -> Engine {
         audit: Log::in_memory(1_000),
         clock: Arc::new(Still),
         chance: Arc::new(Library),
-        authentication: Authentication::Verify(Arc::new(Iam)),
+        authentication: Authentication::Verify(Arc::new(Iam::default())),
         principals_must_exist: true,
         node: "node-1".to_owned(),
     };
@@ -85,7 +85,7 @@ async fn root_of(engine: &Engine, account: &str) -> (RootCredential, Caller) {
 }
 
 async fn call(engine: &Engine, caller: &Caller, request: Request) -> Result<Response, ServiceError> {
-    let answer = claviger_iam::dispatch_iam(engine, &Iam, caller, &CallMeta::system(), &request).await;
+    let answer = claviger_iam::dispatch_iam(engine, &Iam::default(), caller, &CallMeta::system(), &request).await;
     answer.unwrap().into_inner()
 }
 
@@ -110,7 +110,8 @@ async fn a_right_signature_names_the_root() {
     let (_, caller) = root_of(&engine, OWNER).await;
     assert_eq!((caller.account(), caller.principal().arn()), (OWNER, "arn:aws:iam::111122223333:root"));
     let request = claviger_api::sts::Request::GetCallerIdentity(Valid::new(GetCallerIdentityRequest {}).unwrap());
-    let answer = claviger_iam::dispatch_sts(&engine, &Iam, &caller, &CallMeta::system(), &request).await.unwrap();
+    let answer =
+        claviger_iam::dispatch_sts(&engine, &Iam::default(), &caller, &CallMeta::system(), &request).await.unwrap();
     let Ok(claviger_api::sts::Response::GetCallerIdentity(who)) = answer.into_inner() else { panic!("not told") };
     assert_eq!((who.account.as_deref(), who.user_id.as_deref()), (Some(OWNER), Some(OWNER)));
     assert_eq!(who.arn.as_deref(), Some("arn:aws:iam::111122223333:root"));

@@ -18,6 +18,10 @@ pub enum KmsError {
     InvalidKeyUsage(String),
     /// The ciphertext, or its context, is not one that the key opens. Never says which.
     InvalidCiphertext,
+    /// The signature is not one that the key made of this message.
+    InvalidSignature,
+    /// The MAC is not the one that the key makes of this message.
+    InvalidMac,
     /// The ciphertext belongs to another key than the one named.
     IncorrectKey,
     /// The paging marker is not one of ours.
@@ -70,6 +74,8 @@ impl KmsError {
             Self::InvalidArn(_) => "InvalidArnException",
             Self::InvalidKeyUsage(_) => "InvalidKeyUsageException",
             Self::InvalidCiphertext => "InvalidCiphertextException",
+            Self::InvalidSignature => "KMSInvalidSignatureException",
+            Self::InvalidMac => "KMSInvalidMacException",
             Self::IncorrectKey => "IncorrectKeyException",
             Self::InvalidMarker => "InvalidMarkerException",
             Self::AlreadyExists(_) => "AlreadyExistsException",
@@ -82,6 +88,7 @@ impl KmsError {
             Self::InvalidGrantToken => "InvalidGrantTokenException",
             Self::Common(CommonError::AccessDenied(_)) => "AccessDeniedException",
             Self::Common(CommonError::Validation(_)) => "ValidationException",
+            Self::Common(CommonError::Throttled) => "ThrottlingException",
             Self::Common(CommonError::Injected(error)) => error.code(),
             Self::Common(CommonError::Internal(_)) => "KMSInternalException",
         }
@@ -103,7 +110,12 @@ impl KmsError {
             Self::Tag(text) => Some((*text).to_owned()),
             Self::Unsupported(text) => text.clone(),
             Self::DryRun => Some("The request would have succeeded, but the DryRun option is set.".to_owned()),
-            Self::InvalidCiphertext | Self::InvalidMarker | Self::NotAuthorized | Self::InvalidGrantToken => None,
+            Self::InvalidCiphertext
+            | Self::InvalidSignature
+            | Self::InvalidMac
+            | Self::InvalidMarker
+            | Self::NotAuthorized
+            | Self::InvalidGrantToken => None,
             Self::Common(_) => None,
         }
     }
@@ -114,6 +126,8 @@ const NAMES: CommonNames = CommonNames {
     denied_status: 400,
     validation: "ValidationException",
     internal: "KMSInternalException",
+    throttling: "ThrottlingException",
+    throttling_text: claviger_engine::THROTTLED,
 };
 
 impl ApiError for KmsError {

@@ -2,11 +2,17 @@
 
 use std::sync::Arc;
 
-use claviger_engine::{Call, CommonError, Fault, Named, Question, Row};
+use claviger_engine::{Call, CommonError, Facts, Fault, Named, Question, Row};
 use claviger_policy::{AccountId, Principal, Subject, absent_resource_message};
 
 use crate::KmsError;
-use crate::records::{Alias, Key, Material, alias_arn, alias_key, facts_key, key_arn, material_key};
+use crate::algorithms::material_spec;
+use crate::conditions;
+use crate::recipient::Recipient;
+use crate::records::{
+    Alias, Key, Listed, Material, alias_arn, alias_key, alias_of_key, facts_key, key_arn, material_key,
+};
+use crate::state::Permits;
 use claviger_crypto::MaterialId;
 
 /// Which forms of identifier an operation takes (reference/operations.md, column Id).
@@ -22,16 +28,44 @@ pub(crate) enum Forms {
 pub(crate) struct NamedKey {
     pub(crate) row: Row<Key>,
     pub(crate) arn: String,
+    /// The alias that the request named it by.
+    alias: Option<String>,
+    /// The names of its aliases, when its record is older than the list of them.
+    scanned: Vec<String>,
+    /// Whom the answer is sealed for, when the request brought an attestation document that holds.
+    pub(crate) recipient: Option<Recipient>,
 }
 
 impl NamedKey {
-    pub(crate) fn new(row: Row<Key>) -> Self {
-        let arn = row.record.arn();
-        Self { row, arn }
+    /// The key of this row, with its aliases.
+    pub(crate) async fn new(call: &mut Call<'_>, row: Row<Key>) -> Result<Self, Fault> {
+        let key = &row.record;
+        let scanned = if key.aliases.is_some() { Vec::new() } else { scan(call, key).await? };
+        Ok(Self { arn: key.arn(), row, alias: None, scanned, recipient: None })
     }
 
     pub(crate) fn key(&self) -> &Arc<Key> {
         &self.row.record
+    }
+
+    /// The names of its aliases, in order.
+    pub(crate) fn aliases(&self) -> &[String] {
+        self.key().aliases.as_deref().unwrap_or(&self.scanned)
+    }
+
+    /// A copy of the record to change and store.
+    pub(crate) fn to_changed(&self) -> Key {
+        Key { aliases: Some(self.aliases().to_vec()), ..Key::clone(self.key()) }
+    }
+
+    /// What conditions may ask about any request on this key.
+    pub(crate) fn facts(&self, call: &Call<'_>) -> Facts {
+        let facts =
+            conditions::of_key(call, self.key(), self.aliases()).with_some("kms:RequestAlias", self.alias.as_deref());
+        match &self.recipient {
+            Some(recipient) => recipient.add_facts(facts),
+            None => facts,
+        }
     }
 
     /// The question whether the caller may do this to the key.
@@ -45,6 +79,19 @@ impl NamedKey {
             named: Named::ByArn,
         }
     }
+}
+
+/// Aliases of one key at most (reference/lifecycle.md section 11).
+pub(crate) const ALIASES_MAX: usize = 50;
+
+/// The names of the key's aliases, from their rows. The rows are no preconditions of a commit: whoever changes them
+/// writes the key's facts too, and those are.
+async fn scan(call: &mut Call<'_>, key: &Key) -> Result<Vec<String>, Fault> {
+    let before = call.reads();
+    let rows = call.rows::<Listed>(&alias_of_key(&key.region, &key.id, ""), None, ALIASES_MAX).await?;
+    call.forget_reads_since(before);
+    let name = |row: &claviger_engine::RowKey| row.rest().strip_prefix("named/").unwrap_or_default().to_owned();
+    Ok(rows.iter().map(|(row, _)| name(row)).collect())
 }
 
 /// What a reference to a key says before anything is looked up.
@@ -128,7 +175,7 @@ async fn by_id(
 ) -> Result<NamedKey, KmsError> {
     let found = call.row::<Key>(&facts_key(region, id)).await?;
     match found.filter(|row| row.record.account == account) {
-        Some(row) => Ok(NamedKey::new(row)),
+        Some(row) => Ok(NamedKey::new(call, row).await?),
         None => Err(absent(call, account, action, || format!("Key '{}' does not exist", key_arn(region, account, id)))),
     }
 }
@@ -145,7 +192,7 @@ async fn by_alias(
         return Err(absent(call, account, action, not_found));
     };
     match call.row::<Key>(&facts_key(region, &alias.record.target)).await? {
-        Some(row) => Ok(NamedKey::new(row)),
+        Some(row) => Ok(NamedKey { alias: Some(name.to_owned()), ..NamedKey::new(call, row).await? }),
         None => Err(absent(call, account, action, not_found)),
     }
 }
@@ -166,5 +213,17 @@ pub(crate) fn foreign_absent(principal: &Principal, action: &'static str) -> Kms
 pub(crate) async fn material(call: &mut Call<'_>, key: &Key, id: &MaterialId) -> Result<Row<Material>, KmsError> {
     let row_key = material_key(&key.region, &key.id, id);
     let row = call.row::<Material>(&row_key).await?;
-    row.ok_or_else(|| Fault::RecordMissing(row_key.printable()).into())
+    let Some(row) = row else { return Err(destroyed(call, key, Fault::RecordMissing(row_key.printable())).await?) };
+    if Some(row.record.material.spec()) != material_spec(key.spec) {
+        return Err(Fault::RecordMalformed(row_key.printable()).into());
+    }
+    Ok(row)
+}
+
+/// Why the material of a key is not there: the key was destroyed while the call was under way, or something is wrong.
+async fn destroyed(call: &mut Call<'_>, key: &Key, fault: Fault) -> Result<KmsError, Fault> {
+    Ok(match call.row::<Key>(&facts_key(&key.region, &key.id)).await? {
+        None => KmsError::NotFound(format!("Key '{}' does not exist", key.arn())),
+        Some(now) => Permits::NotPendingDeletion.demand(&now.record).err().unwrap_or_else(|| fault.into()),
+    })
 }

@@ -3,30 +3,56 @@
 //! Start at `operations/encrypt.rs`, then `operation.rs` (the form that most operations share), then
 //! [`dispatch`] below, which knows every operation of the interface.
 
+mod algorithms;
+mod conditions;
 mod error;
 mod find;
 mod operation;
 mod operations;
+mod recipient;
 mod records;
 mod state;
 
-use claviger_api::kms::{Request, Response};
+use std::sync::Arc;
+
+use claviger_api::kms::{KeySpec, KeyUsageType, Request, Response};
 use claviger_api::{Refusal, Timestamp};
-use claviger_crypto::KeyMaterial;
+use claviger_crypto::{
+    AttestationRoots, KeyId, KeyMaterial, MacMaterial, MaterialSpec, PairMaterial, SymmetricMaterial,
+};
 use claviger_engine::BoxFuture;
 use claviger_engine::Recorded;
 use claviger_engine::{Answer, ApiError, Call, CallMeta, Caller, DueJob, Engine, Fault, JobOutcome, Jobs, Seed};
+use claviger_secret::{SecretArray, SecretBytes};
 
+pub use conditions::{CONDITION_KEYS, CONDITION_TABLES, KEY_POLICY_LIMITS};
 pub use error::KmsError;
 use operation::{EVENT_SOURCE, OnKey, row};
 use operations::{
-    aliases, create_key, decrypt, encrypt, generate_data_key, generate_random, keys, lifecycle, listing, policies,
-    re_encrypt, tags,
+    aliases, create_key, decrypt, encrypt, generate_data_key, generate_data_key_pair, generate_random, keys, lifecycle,
+    listing, macs, policies, re_encrypt, shared_secrets, signatures, tags,
 };
 
 /// The service's own state.
-#[derive(Debug, Default)]
-pub struct Kms;
+pub struct Kms {
+    /// Under which roots attestation documents are believed.
+    attestation_roots: Arc<AttestationRoots>,
+}
+
+impl Kms {
+    /// A service that believes attestation documents under these roots.
+    #[must_use]
+    pub fn new(attestation_roots: AttestationRoots) -> Self {
+        Self { attestation_roots: Arc::new(attestation_roots) }
+    }
+}
+
+impl Default for Kms {
+    /// Believes AWS's own documents only.
+    fn default() -> Self {
+        Self::new(AttestationRoots::aws_nitro())
+    }
+}
 
 /// Runs any operation of the interface; those that are not built yet say so.
 ///
@@ -55,12 +81,27 @@ pub async fn dispatch(
         Request::CreateAlias(r) => call!(aliases::CreateAlias, r => CreateAlias),
         Request::CreateKey(r) => call!(create_key::CreateKey, r, Response::CreateKey),
         Request::Decrypt(r) => call!(decrypt::Decrypt, r, Response::Decrypt),
+        Request::Decapsulate(r) => call!(OnKey<shared_secrets::Decapsulate>, r, Response::Decapsulate),
         Request::DeleteAlias(r) => call!(aliases::DeleteAlias, r => DeleteAlias),
+        Request::DeriveSharedSecret(r) => {
+            call!(OnKey<shared_secrets::DeriveSharedSecret>, r, Response::DeriveSharedSecret)
+        }
         Request::DescribeKey(r) => call!(OnKey<keys::DescribeKey>, r, Response::DescribeKey),
         Request::DisableKey(r) => call!(OnKey<lifecycle::DisableKey>, r => DisableKey),
         Request::EnableKey(r) => call!(OnKey<lifecycle::EnableKey>, r => EnableKey),
+        Request::Encapsulate(r) => call!(OnKey<shared_secrets::Encapsulate>, r, Response::Encapsulate),
         Request::Encrypt(r) => call!(OnKey<encrypt::Encrypt>, r, Response::Encrypt),
         Request::GenerateDataKey(r) => call!(OnKey<generate_data_key::GenerateDataKey>, r, Response::GenerateDataKey),
+        Request::GenerateDataKeyPair(r) => {
+            call!(OnKey<generate_data_key_pair::GenerateDataKeyPair>, r, Response::GenerateDataKeyPair)
+        }
+        Request::GenerateDataKeyPairWithoutPlaintext(r) => {
+            call!(
+                OnKey<generate_data_key_pair::GenerateDataKeyPairWithoutPlaintext>,
+                r,
+                Response::GenerateDataKeyPairWithoutPlaintext
+            )
+        }
         Request::GenerateDataKeyWithoutPlaintext(r) => {
             call!(
                 OnKey<generate_data_key::GenerateDataKeyWithoutPlaintext>,
@@ -68,8 +109,10 @@ pub async fn dispatch(
                 Response::GenerateDataKeyWithoutPlaintext
             )
         }
+        Request::GenerateMac(r) => call!(OnKey<macs::GenerateMac>, r, Response::GenerateMac),
         Request::GenerateRandom(r) => call!(generate_random::GenerateRandom, r, Response::GenerateRandom),
         Request::GetKeyPolicy(r) => call!(OnKey<policies::GetKeyPolicy>, r, Response::GetKeyPolicy),
+        Request::GetPublicKey(r) => call!(OnKey<keys::GetPublicKey>, r, Response::GetPublicKey),
         Request::ListAliases(r) => call!(aliases::ListAliases, r, Response::ListAliases),
         Request::ListKeyPolicies(r) => call!(OnKey<policies::ListKeyPolicies>, r, Response::ListKeyPolicies),
         Request::ListKeys(r) => call!(listing::ListKeys, r, Response::ListKeys),
@@ -79,30 +122,26 @@ pub async fn dispatch(
         Request::ScheduleKeyDeletion(r) => {
             call!(OnKey<lifecycle::ScheduleKeyDeletion>, r, Response::ScheduleKeyDeletion)
         }
+        Request::Sign(r) => call!(OnKey<signatures::Sign>, r, Response::Sign),
         Request::TagResource(r) => call!(OnKey<tags::TagResource>, r => TagResource),
         Request::UntagResource(r) => call!(OnKey<tags::UntagResource>, r => UntagResource),
         Request::UpdateAlias(r) => call!(aliases::UpdateAlias, r => UpdateAlias),
         Request::UpdateKeyDescription(r) => call!(OnKey<lifecycle::UpdateKeyDescription>, r => UpdateKeyDescription),
+        Request::Verify(r) => call!(OnKey<signatures::Verify>, r, Response::Verify),
+        Request::VerifyMac(r) => call!(OnKey<macs::VerifyMac>, r, Response::VerifyMac),
         // Named one by one, so that an operation new to the interface has to be thought of here.
         Request::ConnectCustomKeyStore(_)
         | Request::CreateCustomKeyStore(_)
         | Request::CreateGrant(_)
-        | Request::Decapsulate(_)
         | Request::DeleteCustomKeyStore(_)
         | Request::DeleteImportedKeyMaterial(_)
-        | Request::DeriveSharedSecret(_)
         | Request::DescribeCustomKeyStores(_)
         | Request::DisableKeyRotation(_)
         | Request::DisconnectCustomKeyStore(_)
         | Request::EnableKeyRotation(_)
-        | Request::Encapsulate(_)
-        | Request::GenerateDataKeyPair(_)
-        | Request::GenerateDataKeyPairWithoutPlaintext(_)
-        | Request::GenerateMac(_)
         | Request::GetKeyLastUsage(_)
         | Request::GetKeyRotationStatus(_)
         | Request::GetParametersForImport(_)
-        | Request::GetPublicKey(_)
         | Request::ImportKeyMaterial(_)
         | Request::ListGrants(_)
         | Request::ListKeyRotations(_)
@@ -111,11 +150,8 @@ pub async fn dispatch(
         | Request::RetireGrant(_)
         | Request::RevokeGrant(_)
         | Request::RotateKeyOnDemand(_)
-        | Request::Sign(_)
         | Request::UpdateCustomKeyStore(_)
-        | Request::UpdatePrimaryRegion(_)
-        | Request::Verify(_)
-        | Request::VerifyMac(_) => {
+        | Request::UpdatePrimaryRegion(_) => {
             let name = request.operation().name();
             let text = format!("{name} is not supported by this server yet.");
             engine.invalid(caller, meta, &row(name, false), KmsError::Unsupported(Some(text)).service_error())
@@ -145,10 +181,33 @@ pub struct SeedKey {
     pub account: String,
     /// Its Region.
     pub region: String,
-    /// Its 32 bytes of material.
+    /// Its spec, which its material must have.
+    pub spec: KeySpec,
+    /// Its usage.
+    pub usage: KeyUsageType,
+    /// Its material.
     pub material: KeyMaterial,
     /// Its aliases.
     pub aliases: Vec<String>,
+}
+
+/// The material of a seeded key: the bytes of a symmetric or HMAC key, the PKCS#8 private key of a key pair. `None`
+/// when the bytes are not material of the spec.
+#[must_use]
+pub fn seed_material(key_id: KeyId, spec: KeySpec, bytes: &SecretBytes) -> Option<KeyMaterial> {
+    match algorithms::material_spec(spec)? {
+        MaterialSpec::Symmetric => {
+            let secret = SecretArray::from_slice(bytes.expose())?;
+            SymmetricMaterial::from_bytes(key_id, secret).ok().map(KeyMaterial::Symmetric)
+        }
+        MaterialSpec::Mac(mac) => {
+            let secret = SecretBytes::from_slice(bytes.expose());
+            MacMaterial::from_bytes(key_id, mac, secret).ok().map(KeyMaterial::Mac)
+        }
+        MaterialSpec::Pair(pair) => {
+            PairMaterial::from_private_key(key_id, pair, bytes.expose()).ok().map(KeyMaterial::Pair)
+        }
+    }
 }
 
 /// Why a key could not be seeded.
@@ -157,6 +216,9 @@ pub enum SeedError {
     /// The id is no key id.
     #[error("the key id is not a UUID")]
     KeyId,
+    /// The material is not of the key's spec.
+    #[error("the material is not of the key's spec")]
+    Material,
     /// Something else, as the operation would refuse it.
     #[error("{0:?}")]
     Refused(KmsError),
@@ -170,13 +232,18 @@ pub async fn seed(engine: &Engine, key: SeedKey, now: Timestamp) -> Result<(), S
     if !find::is_key_id(&key.id) || key.id.starts_with("mrk-") {
         return Err(SeedError::KeyId);
     }
-    let facts = create_key::seeded(key.id, key.account, key.region, now).map_err(SeedError::Refused)?;
+    if algorithms::material_spec(key.spec) != Some(key.material.spec()) {
+        return Err(SeedError::Material);
+    }
+    let SeedKey { id, account, region, spec, usage, .. } = key;
+    let asked = create_key::Seeded { id, account, region, spec, usage };
+    let facts = create_key::seeded(asked, now).map_err(SeedError::Refused)?;
     let mut seed = Seed::new(engine, &facts.region, &facts.account);
     let placed = seed
         .run::<KmsError>(async |call| {
-            let (facts, mut writes) = create_key::place(call, facts, key.material).await?;
+            let (mut facts, mut writes) = create_key::place(call, facts, key.material).await?;
             for name in &key.aliases {
-                aliases::place(call, &mut writes, &facts, name).await?;
+                aliases::place(call, &mut writes, &mut facts, name).await?;
             }
             Ok(writes)
         })

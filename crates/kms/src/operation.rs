@@ -3,10 +3,12 @@
 use std::future::Future;
 use std::marker::PhantomData;
 
+use claviger_api::kms::RecipientInfo;
 use claviger_engine::Value;
-use claviger_engine::{Audited, Authorized, Call, Operation, OperationRow, Outcome, Question};
+use claviger_engine::{Audited, Authorized, Call, Facts, Operation, OperationRow, Outcome, Question};
 
 use crate::find::{Forms, NamedKey, find};
+use crate::recipient::Recipient;
 use crate::state::Permits;
 use crate::{Kms, KmsError};
 
@@ -41,10 +43,22 @@ pub(crate) trait KeyOperation: Send + Sync + Sized + 'static {
     /// How the request names the key.
     fn key_id(request: &Self::Request) -> &str;
 
+    /// The enclave or instance that the answer is sealed for, where the operation can do that.
+    fn recipient(request: &Self::Request) -> Option<&RecipientInfo> {
+        let _ = request;
+        None
+    }
+
     /// Checks of the request itself that come before any key is looked up.
     fn check(request: &Self::Request) -> Result<(), KmsError> {
         let _ = request;
         Ok(())
+    }
+
+    /// What conditions may ask about the request, added to what they may ask about any request on the key.
+    fn facts(request: &Self::Request, facts: Facts) -> Facts {
+        let _ = request;
+        facts
     }
 
     /// The work, on a key whose use is permitted in its state.
@@ -76,13 +90,19 @@ impl<O: KeyOperation> Operation for OnKey<O> {
 
     const ROW: OperationRow = row(O::NAME, O::READ_ONLY);
 
-    async fn resolve(call: &mut Call<'_>, _: &Kms, request: &Self::Request) -> Result<NamedKey, KmsError> {
+    async fn resolve(call: &mut Call<'_>, kms: &Kms, request: &Self::Request) -> Result<NamedKey, KmsError> {
         O::check(request)?;
-        find(call, O::key_id(request), O::FORMS, O::ACTION).await
+        let mut key = find(call, O::key_id(request), O::FORMS, O::ACTION).await?;
+        key.recipient = Recipient::verified(call, kms, O::recipient(request)).await?;
+        Ok(key)
     }
 
     fn questions(_: &Call<'_>, key: &NamedKey, _: &Self::Request) -> Vec<Question> {
         vec![key.question(O::ACTION, O::CROSS_ACCOUNT)]
+    }
+
+    fn facts(call: &Call<'_>, key: &NamedKey, request: &Self::Request, _: &Question) -> Facts {
+        O::facts(request, key.facts(call))
     }
 
     async fn perform(
@@ -108,6 +128,9 @@ impl<O: KeyOperation> Operation for OnKey<O> {
         {
             audited.additional = Value::object([("keyMaterialId", Value::public_text(&id))]);
         }
+        if let Some(recipient) = key.and_then(|key| key.recipient.as_ref()) {
+            recipient.show(audited);
+        }
         if let (true, Some(key), Some(_)) = (O::SHOWS_KEY, key, response) {
             audited.response_elements = key_parameter(&key.arn);
         }
@@ -120,8 +143,8 @@ pub(crate) fn key_parameter(key_id: &str) -> Value {
 }
 
 /// Ends a call that was asked to change nothing.
-pub(crate) fn unless_dry_run<T>(dry_run: Option<bool>, outcome: Outcome<T>) -> Result<Outcome<T>, KmsError> {
-    if dry_run == Some(true) { Err(KmsError::DryRun) } else { Ok(outcome) }
+pub(crate) fn unless_dry_run(dry_run: Option<bool>) -> Result<(), KmsError> {
+    if dry_run == Some(true) { Err(KmsError::DryRun) } else { Ok(()) }
 }
 
 /// No grant is made yet, so no token can belong to one.
@@ -129,13 +152,5 @@ pub(crate) fn demand_no_tokens(tokens: Option<&Vec<String>>) -> Result<(), KmsEr
     match tokens {
         Some(tokens) if !tokens.is_empty() => Err(KmsError::InvalidGrantToken),
         _ => Ok(()),
-    }
-}
-
-/// Refuses an attestation document: answering it in clear would give away what it was to protect.
-pub(crate) fn demand_no_recipient<T>(recipient: Option<&T>) -> Result<(), KmsError> {
-    match recipient {
-        None => Ok(()),
-        Some(_) => Err(KmsError::Unsupported(Some("Recipient is not supported by this server yet.".to_owned()))),
     }
 }

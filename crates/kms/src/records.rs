@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use claviger_api::Timestamp;
+use claviger_api::kms::{KeySpec, KeyUsageType};
 use claviger_crypto::{DomainKeys, KeyId, KeyMaterial, MaterialId};
 use claviger_engine::{BadRecord, Fault, Reader, Record, RowKey, Writer};
-use claviger_policy::{Document, Limits};
+use claviger_policy::Document;
+
+use crate::conditions::KEY_POLICY_LIMITS;
 
 /// The state that a key was put into. Enabled is only this one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,10 @@ pub(crate) struct Key {
     pub(crate) account: String,
     /// Its Region.
     pub(crate) region: String,
+    /// What kind of key it is; never changes.
+    pub(crate) spec: KeySpec,
+    /// What it was made for; never changes.
+    pub(crate) usage: KeyUsageType,
     /// When it was made.
     pub(crate) created: Timestamp,
     /// What its owner says of it.
@@ -42,6 +49,9 @@ pub(crate) struct Key {
     pub(crate) tags: Vec<(String, String)>,
     /// INVARIANT (current material): never empty; the last element is what Encrypt uses, and each has its row.
     pub(crate) materials: Vec<MaterialId>,
+    /// The names of its aliases in order, the same as its rows [`alias_of_key`]; `None` in a record that is older than
+    /// this list. Read it through [`crate::find::NamedKey::aliases`].
+    pub(crate) aliases: Option<Vec<String>>,
 }
 
 impl Key {
@@ -114,8 +124,9 @@ const LISTED: &str = "kms listed";
 impl Record for Key {
     fn encode(&self, _: &DomainKeys) -> Result<Vec<u8>, Fault> {
         // Destructured without `..`, so that a new field cannot be forgotten here.
-        let Self { id, account, region, created, description, state, policy, tags, materials } = self;
-        let mut writer = Writer::record(KEY, 1);
+        let Self { id, account, region, spec, usage, created, description, state, policy, tags, materials, aliases } =
+            self;
+        let mut writer = Writer::record(KEY, 2);
         writer.text(id);
         writer.text(account);
         writer.text(region);
@@ -135,11 +146,16 @@ impl Record for Key {
             writer.text(value);
         });
         writer.list(materials.iter(), |writer, id| writer.bytes(id.as_bytes()));
+        writer.text(spec.as_str());
+        writer.text(usage.as_str());
+        writer.option(aliases.as_ref(), |writer, names| {
+            writer.list(names.iter(), |writer, name| writer.text(name));
+        });
         Ok(writer.finish())
     }
 
     fn decode(bytes: &[u8], _: &DomainKeys) -> Result<Self, BadRecord> {
-        let (mut reader, _) = Reader::record(bytes, KEY, 1)?;
+        let (mut reader, version) = Reader::record(bytes, KEY, 2)?;
         let (id, account, region) = (text(&mut reader)?, text(&mut reader)?, text(&mut reader)?);
         let created = Timestamp::from_millis(reader.i64()?);
         let description = text(&mut reader)?;
@@ -149,15 +165,24 @@ impl Record for Key {
             3 => KeyState::PendingDeletion { at: Timestamp::from_millis(reader.i64()?) },
             _ => return Err(BadRecord),
         };
-        let policy = Document::parse_key_policy(reader.text()?, &Limits::default()).map_err(|_| BadRecord)?;
+        let policy = Document::parse_key_policy(reader.text()?, &KEY_POLICY_LIMITS).map_err(|_| BadRecord)?;
         let tags = reader.list(|reader| Ok((text(reader)?, text(reader)?)))?;
         let materials = reader.list(|reader| material_id(reader.bytes()?))?;
+        let (spec, usage, aliases) = match version {
+            // Before specs were stored, every key was symmetric.
+            1 => (KeySpec::SymmetricDefault, KeyUsageType::EncryptDecrypt, None),
+            _ => {
+                let spec = KeySpec::parse(reader.text()?).ok_or(BadRecord)?;
+                let usage = KeyUsageType::parse(reader.text()?).ok_or(BadRecord)?;
+                (spec, usage, reader.option(|reader| reader.list(text))?)
+            }
+        };
         reader.end()?;
         if materials.is_empty() {
             return Err(BadRecord);
         }
         let policy = Arc::new(policy);
-        Ok(Self { id, account, region, created, description, state, policy, tags, materials })
+        Ok(Self { id, account, region, spec, usage, created, description, state, policy, tags, materials, aliases })
     }
 }
 
@@ -247,7 +272,7 @@ impl Record for Listed {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use claviger_crypto::{EncryptionContext, UnsealSecret};
+    use claviger_crypto::{EncryptionContext, SymmetricMaterial, UnsealSecret};
     use claviger_engine::Deployment;
     use claviger_secret::{SecretArray, SecretBytes};
     use claviger_store::Store as _;
@@ -281,17 +306,25 @@ mod tests {
             id: ID.to_owned(),
             account: "111122223333".to_owned(),
             region: "eu-central-1".to_owned(),
+            spec: KeySpec::SymmetricDefault,
+            usage: KeyUsageType::EncryptDecrypt,
             created: Timestamp::from_millis(1_790_000_000_123),
             description: "for péople".to_owned(),
             state,
-            policy: Arc::new(Document::parse_key_policy(POLICY, &Limits::KEY_POLICY).unwrap()),
+            policy: Arc::new(Document::parse_key_policy(POLICY, &KEY_POLICY_LIMITS).unwrap()),
             tags: vec![("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())],
             materials: vec![MaterialId::from_bytes([7; 32]), MaterialId::from_bytes([8; 32])],
+            aliases: None,
         }
     }
 
-    fn material() -> KeyMaterial {
-        KeyMaterial::from_bytes(KeyId::parse(ID).unwrap(), SecretArray::new([9; 32])).unwrap()
+    fn material() -> SymmetricMaterial {
+        SymmetricMaterial::from_bytes(KeyId::parse(ID).unwrap(), SecretArray::new([9; 32])).unwrap()
+    }
+
+    fn signing(state: KeyState) -> Key {
+        let aliases = Some(vec!["alias/a".to_owned(), "alias/b".to_owned()]);
+        Key { spec: KeySpec::EccNistEdwards25519, usage: KeyUsageType::SignVerify, aliases, ..key(state) }
     }
 
     #[tokio::test]
@@ -304,10 +337,25 @@ mod tests {
             ("facts-pending", KeyState::PendingDeletion { at }),
         ];
         for (name, state) in states {
-            assert_eq!(key(state).encode(&keys).unwrap(), file(name), "{name}");
+            // Version 1, which had symmetric keys only.
             let read = Key::decode(&file(name), &keys).unwrap();
             assert_eq!((read.state, read.created, read.policy.text()), (state, key(state).created, POLICY));
-            assert_eq!(read.encode(&keys).unwrap(), file(name));
+            assert_eq!((read.spec, read.usage), (KeySpec::SymmetricDefault, KeyUsageType::EncryptDecrypt));
+            assert_eq!(read.aliases, None);
+            assert_eq!(read.encode(&keys).unwrap(), key(state).encode(&keys).unwrap());
+        }
+    }
+
+    #[tokio::test]
+    async fn facts_with_a_spec_stay_readable() {
+        let (keys, stored) = (keys().await, file("facts-2-signing"));
+        assert_eq!(signing(KeyState::Disabled).encode(&keys).unwrap(), stored);
+        let read = Key::decode(&stored, &keys).unwrap();
+        assert_eq!((read.spec, read.usage), (KeySpec::EccNistEdwards25519, KeyUsageType::SignVerify));
+        assert_eq!(read.aliases, signing(KeyState::Disabled).aliases);
+        assert_eq!(read.encode(&keys).unwrap(), stored);
+        for at in 0..stored.len() {
+            assert!(Key::decode(stored.get(..at).unwrap(), &keys).is_err(), "cut at {at}");
         }
     }
 
@@ -327,7 +375,8 @@ mod tests {
         let (keys, stored) = (keys().await, file("material"));
         let read = Material::decode(&stored, &keys).unwrap();
         let blob = material().seal(&EncryptionContext::canonical([]), b"plain").unwrap();
-        let opened = read.material.open(&blob, &EncryptionContext::canonical([])).map_err(drop).unwrap();
+        let opened =
+            read.material.symmetric().unwrap().open(&blob, &EncryptionContext::canonical([])).map_err(drop).unwrap();
         assert_eq!(opened.expose(), b"plain");
         assert_eq!(read.id, material().material_id());
         for at in 0..stored.len() {
@@ -342,10 +391,16 @@ mod tests {
     #[tokio::test]
     #[ignore = "makes golden files for formats that are new"]
     async fn make() {
-        if !std::path::Path::new(&path("material")).exists() {
-            let record = Material { id: material().material_id(), material: material() };
-            let bytes = record.encode(&*keys().await).unwrap();
-            std::fs::write(path("material"), hex::encode(bytes) + "\n").unwrap();
+        let keys = keys().await;
+        let material = Material { id: material().material_id(), material: KeyMaterial::Symmetric(material()) };
+        let records = [
+            ("material", material.encode(&keys).unwrap()),
+            ("facts-2-signing", signing(KeyState::Disabled).encode(&keys).unwrap()),
+        ];
+        for (name, bytes) in records {
+            if !std::path::Path::new(&path(name)).exists() {
+                std::fs::write(path(name), hex::encode(bytes) + "\n").unwrap();
+            }
         }
     }
 
@@ -370,6 +425,7 @@ mod tests {
             state in 0..3,
             at: i64,
             materials in proptest::collection::vec(any::<[u8; 32]>(), 1..4),
+            aliases in proptest::option::of(proptest::collection::vec(".{0,9}", 0..4)),
         ) {
             let keys = DomainKeys::generate().unwrap();
             let state = match state {
@@ -379,12 +435,13 @@ mod tests {
             };
             let created = Timestamp::from_millis(created);
             let materials = materials.into_iter().map(MaterialId::from_bytes).collect();
-            let written = Key { description, tags, created, materials, ..key(state) };
+            let written = Key { description, tags, created, materials, aliases, ..key(state) };
             let bytes = written.encode(&keys).unwrap();
             let read = Key::decode(&bytes, &keys).unwrap();
             prop_assert_eq!(read.encode(&keys).unwrap(), bytes);
             prop_assert_eq!((read.description, read.tags, read.created), (written.description, written.tags, created));
             prop_assert!(read.state == state && read.materials == written.materials);
+            prop_assert_eq!(read.aliases, written.aliases);
         }
     }
 }

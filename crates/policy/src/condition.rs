@@ -34,13 +34,17 @@ impl std::ops::Not for Truth {
 }
 
 /// True if any is; an empty list is not.
-fn any(truths: impl Iterator<Item = Truth>) -> Truth {
-    truths.max().unwrap_or(Truth::No)
+fn any(mut truths: impl Iterator<Item = Truth>) -> Truth {
+    let judged = truths.try_fold(Truth::No, |so_far, truth| match so_far.max(truth) {
+        Truth::Yes => Err(Truth::Yes),
+        undecided => Ok(undecided),
+    });
+    judged.unwrap_or_else(|decided| decided)
 }
 
-/// True if all are; an empty list is.
+/// True if all are; an empty list is. What stands behind a false one is not looked at.
 pub(crate) fn all(truths: impl Iterator<Item = Truth>) -> Truth {
-    truths.min().unwrap_or(Truth::Yes)
+    !any(truths.map(|truth| !truth))
 }
 
 /// How the values of the request combine.
@@ -89,6 +93,8 @@ pub(crate) enum Operands {
     Moment(Comparison, Box<[i64]>),
     Truth(Box<[bool]>),
     Address(Box<[Network]>),
+    /// In base64, of which every sequence of bytes has one form.
+    Binary(Box<[Box<str>]>),
     /// Whether the key must be absent.
     Null(Box<[bool]>),
 }
@@ -98,13 +104,31 @@ pub(crate) enum Operands {
 pub(crate) struct Condition {
     /// In lower case.
     pub(crate) key: Box<str>,
+    /// Whether the key is multi-valued.
+    pub(crate) many: bool,
     pub(crate) quantifier: Quantifier,
     pub(crate) if_exists: bool,
     pub(crate) negated: bool,
     pub(crate) operands: Operands,
+    /// What the policy says, for those who ask why.
+    pub(crate) text: Box<ConditionText>,
+}
+
+/// A condition as it is written.
+#[derive(Debug)]
+pub(crate) struct ConditionText {
+    pub(crate) operator: Box<str>,
+    pub(crate) key: Box<str>,
+    pub(crate) values: Box<[Box<str>]>,
 }
 
 impl Condition {
+    /// The condition keys that it asks for: its own as it is written, then those of variables in lower case.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        let templates = self.operands.templates();
+        std::iter::once(&*self.text.key).chain(templates.into_iter().flat_map(Template::keys))
+    }
+
     /// Whether the request meets the condition.
     pub(crate) fn holds(&self, context: &dyn Context) -> Truth {
         let values = context.values(&self.key).unwrap_or_default();
@@ -117,6 +141,9 @@ impl Condition {
                 Quantifier::ForAnyValue => self.if_exists,
                 Quantifier::Single => self.if_exists || self.negated,
             });
+        }
+        if values.len() > 1 && !self.many {
+            return Truth::Unknown;
         }
         let mut each = values.iter().map(|value| {
             let hit = self.operands.hit(value, context);
@@ -131,6 +158,19 @@ impl Condition {
 }
 
 impl Operands {
+    pub(crate) fn templates(&self) -> Vec<&Template> {
+        match self {
+            Self::Text { templates, .. } => templates.iter().collect(),
+            Self::Arn(patterns) => patterns.iter().flatten().collect(),
+            Self::Number(..)
+            | Self::Moment(..)
+            | Self::Truth(_)
+            | Self::Address(_)
+            | Self::Binary(_)
+            | Self::Null(_) => Vec::new(),
+        }
+    }
+
     /// Whether any of the policy's values matches this value of the request.
     fn hit(&self, value: &str, context: &dyn Context) -> Truth {
         match self {
@@ -146,6 +186,13 @@ impl Operands {
             Self::Address(networks) => value
                 .parse::<IpAddr>()
                 .map_or(Truth::Unknown, |address| networks.iter().any(|network| network.contains(address)).into()),
+            Self::Binary(operands) => {
+                if is_base64(value) {
+                    operands.iter().any(|operand| **operand == *value).into()
+                } else {
+                    Truth::Unknown
+                }
+            }
             // Settled before any value is looked at.
             Self::Null(_) => Truth::Unknown,
         }
@@ -160,4 +207,39 @@ fn arn_matches(parts: &[Template; 6], value: &str, context: &dyn Context) -> boo
 /// `true` or `false`, in any letter case.
 pub(crate) fn boolean(text: &str) -> Option<bool> {
     if text.eq_ignore_ascii_case("true") { Some(true) } else { text.eq_ignore_ascii_case("false").then_some(false) }
+}
+
+/// Whether it is base64 with padding and no stray bits, so that equal bytes have equal texts.
+pub(crate) fn is_base64(text: &str) -> bool {
+    let body = text.strip_suffix("==").or_else(|| text.strip_suffix('=')).unwrap_or(text);
+    let digit = |byte: u8| match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let stray_bits = match text.len() - body.len() {
+        2 => 0b1111,
+        1 => 0b11,
+        _ => 0,
+    };
+    let last = body.bytes().last().and_then(digit).unwrap_or(0);
+    text.len().is_multiple_of(4) && body.bytes().all(|byte| digit(byte).is_some()) && last & stray_bits == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_base64;
+
+    #[test]
+    fn base64_has_one_form() {
+        for text in ["", "QQ==", "QUI=", "QUJD", "+/+/", "QUJDRA=="] {
+            assert!(is_base64(text), "{text}");
+        }
+        for text in ["Q", "QQ", "QQ=", "QQ===", "=", "==", "====", "QR==", "QUJ=", "QU-D", "QU D", "Q=Q=", "QUJD\n"] {
+            assert!(!is_base64(text), "{text}");
+        }
+    }
 }

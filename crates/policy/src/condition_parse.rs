@@ -1,8 +1,11 @@
 //! The `Condition` element, from JSON to typed comparisons.
 
-use crate::condition::{Comparison, Condition, Operands, Quantifier, boolean};
+use crate::condition::{Comparison, Condition, ConditionText, Operands, Quantifier, boolean, is_base64};
 use crate::json::Json;
-use crate::parse::{Limits, Malformed, Version};
+use crate::key::{self, KeyKind};
+use crate::limits::Limits;
+use crate::malformed::Malformed;
+use crate::parse::Version;
 use crate::scalar::{self, Network};
 use crate::template::Template;
 
@@ -15,6 +18,7 @@ enum Type {
     Moment(Comparison),
     Truth,
     Address,
+    Binary,
     Null,
 }
 
@@ -47,6 +51,7 @@ const OPERATORS: &[(&str, bool, Type)] = &[
     ("DateGreaterThan", false, Type::Moment(Comparison::GreaterThan)),
     ("DateGreaterThanEquals", false, Type::Moment(Comparison::GreaterThanEquals)),
     ("Bool", false, Type::Truth),
+    ("BinaryEquals", false, Type::Binary),
     ("IpAddress", false, Type::Address),
     ("NotIpAddress", true, Type::Address),
     ("ArnEquals", false, Type::Arn),
@@ -56,45 +61,65 @@ const OPERATORS: &[(&str, bool, Type)] = &[
     ("Null", false, Type::Null),
 ];
 
+/// Which condition keys a statement may ask for.
+#[derive(Clone, Copy)]
+pub(crate) struct Keys<'a> {
+    pub(crate) limits: &'a Limits,
+    /// The statement can only match actions of services that are not here, so it decides nothing here.
+    pub(crate) elsewhere: bool,
+    pub(crate) version: Version,
+}
+
 /// The conditions of one statement; all of them must hold.
-pub(crate) fn conditions(value: Json, version: Version, limits: &Limits) -> Result<Box<[Condition]>, Malformed> {
+pub(crate) fn conditions(value: Json, keys: Keys<'_>) -> Result<Box<[Condition]>, Malformed> {
     // Without keys that the caller answers for, the element is not evaluated at all.
-    if limits.condition_keys.is_empty() {
+    if keys.limits.condition_keys.is_empty() {
         return Err(Malformed::unsupported("Condition"));
     }
     let Json::Object(operators) = value else {
         return Err(Malformed::grammar());
     };
     let mut conditions = Vec::new();
-    for (name, keys) in operators {
-        let Json::Object(keys) = keys else {
+    for (name, members) in operators {
+        let Json::Object(members) = members else {
             return Err(Malformed::grammar());
         };
-        for (key, values) in keys {
-            conditions.push(condition(&name, &key, values, version, limits)?);
+        for (key, values) in members {
+            conditions.push(condition(&name, &key, values, keys)?);
         }
     }
     Ok(conditions.into())
 }
 
-fn condition(name: &str, key: &str, values: Json, version: Version, limits: &Limits) -> Result<Condition, Malformed> {
+fn condition(name: &str, key: &str, values: Json, keys: Keys<'_>) -> Result<Condition, Malformed> {
     let operator = operator(name)?;
-    known(key, limits)?;
-    if operator.quantifier == Quantifier::ForAllValues && family(key, limits).is_some() {
+    let kind = keys.kind(key, operator.quantifier)?;
+    let refused = || keys.limits.for_all_values_refused.iter().any(|family| key::is_of_family(key, family));
+    if operator.quantifier == Quantifier::ForAllValues && refused() {
         return Err(Malformed::overly_permissive());
     }
-    let operands = operands(operator.compares, &values_of(values)?, version)?;
-    for template in templates(&operands) {
+    if !keys.elsewhere && !operator.compares.judges(kind) {
+        return Err(Malformed::unsupported(&format!("{name} with the condition key {key}")));
+    }
+    let values = values_of(values)?;
+    let operands = operands(operator.compares, &values, keys.version)?;
+    for template in operands.templates() {
         for key in template.keys() {
-            known(key, limits)?;
+            keys.variable(key)?;
         }
     }
     Ok(Condition {
-        key: key.to_lowercase().into(),
+        key: key::fold(key),
+        many: kind == KeyKind::ArrayOfString,
         quantifier: operator.quantifier,
         if_exists: operator.if_exists,
         negated: operator.negated,
         operands,
+        text: Box::new(ConditionText {
+            operator: name.into(),
+            key: key.into(),
+            values: values.into_iter().map(String::into_boxed_str).collect(),
+        }),
     })
 }
 
@@ -107,9 +132,6 @@ fn operator(name: &str) -> Result<Operator, Malformed> {
         (Quantifier::Single, name)
     };
     let (base, if_exists) = rest.strip_suffix("IfExists").map_or((rest, false), |base| (base, true));
-    if base == "BinaryEquals" {
-        return Err(Malformed::unsupported(base));
-    }
     let invalid = || Malformed::syntax(format!("Invalid Condition type : {name}."));
     let (_, negated, compares) = OPERATORS.iter().find(|(known, ..)| *known == base).ok_or_else(invalid)?;
     if *compares == Type::Null && (if_exists || quantifier != Quantifier::Single) {
@@ -118,25 +140,53 @@ fn operator(name: &str) -> Result<Operator, Malformed> {
     Ok(Operator { quantifier, if_exists, negated: *negated, compares: *compares })
 }
 
-/// Refuses a key that the caller does not supply: absent, it would make a Deny fail open.
-pub(crate) fn known(key: &str, limits: &Limits) -> Result<(), Malformed> {
-    let exact = limits.condition_keys.iter().any(|known| known.eq_ignore_ascii_case(key));
-    if exact && !key.ends_with([':', '/']) || family(key, limits).is_some() {
-        return Ok(());
+impl Type {
+    /// Whether values of this kind can ever be judged. What is text to us may be anything to its maker; a typed value is
+    /// text too, but of no other type.
+    fn judges(self, kind: KeyKind) -> bool {
+        use KeyKind::{Arn, ArrayOfString, Bool, Date, IpAddress, Numeric, NumericOrDate, String};
+        if matches!(kind, String | ArrayOfString) {
+            return true;
+        }
+        match self {
+            Self::Text { .. } | Self::Null => true,
+            // No key that is supplied holds bytes, but text may be their base64.
+            Self::Binary => false,
+            Self::Arn => kind == Arn,
+            Self::Number(_) => matches!(kind, Numeric | NumericOrDate),
+            Self::Moment(_) => matches!(kind, Date | NumericOrDate),
+            Self::Truth => kind == Bool,
+            Self::Address => kind == IpAddress,
+        }
     }
-    Err(Malformed::unsupported(&format!("the condition key {key}")))
 }
 
-/// The family, such as `aws:RequestTag/`, of a key whose name is completed by the policy.
-fn family<'a>(key: &str, limits: &Limits) -> Option<&'a str>
-where
-    'static: 'a,
-{
-    limits.condition_keys.iter().copied().find(|known| {
-        known.ends_with([':', '/'])
-            && key.len() > known.len()
-            && key.get(..known.len()).is_some_and(|head| head.eq_ignore_ascii_case(known))
-    })
+impl Keys<'_> {
+    /// What the key's values are. Refuses a key that the caller does not supply: absent, it would make a Deny fail open.
+    fn kind(self, key: &str, quantifier: Quantifier) -> Result<KeyKind, Malformed> {
+        if let Some(known) = key::find(self.limits.condition_keys, key) {
+            return Ok(known.kind);
+        }
+        if self.limits.provider_keys
+            && let Some(kind) = key::of_provider(key)
+        {
+            return Ok(kind);
+        }
+        if self.elsewhere && key::is_prefaced(key) {
+            // Whether it is multi-valued only its maker knows; the policy's author did.
+            let many = quantifier != Quantifier::Single;
+            return Ok(if many { KeyKind::ArrayOfString } else { KeyKind::String });
+        }
+        Err(Malformed::unsupported(&format!("the condition key {key}")))
+    }
+
+    /// Refuses a key that cannot stand in for text: one that is not supplied, and one that has several values.
+    pub(crate) fn variable(self, key: &str) -> Result<(), Malformed> {
+        match self.kind(key, Quantifier::Single)? {
+            KeyKind::ArrayOfString => Err(Malformed::unsupported(&format!("a variable of the condition key {key}"))),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// One value or several; numbers and truth values may stand without quotes.
@@ -165,11 +215,12 @@ fn operands(compares: Type, values: &[String], version: Version) -> Result<Opera
             let templates = values.iter().map(|text| template(text, wild)).collect::<Result<_, _>>()?;
             Operands::Text { fold, templates }
         }
-        Type::Arn => Operands::Arn(typed(values, |text| template(text, true).ok()?.split_arn())?),
+        Type::Arn => Operands::Arn(typed(values, |text| Template::parse_arn(text, variables))?),
         Type::Number(comparison) => Operands::Number(comparison, typed(values, |text| scalar::decimal(text))?),
         Type::Moment(comparison) => Operands::Moment(comparison, typed(values, |text| scalar::moment(text))?),
         Type::Truth => Operands::Truth(typed(values, |text| boolean(text))?),
         Type::Address => Operands::Address(typed(values, |text| Network::parse(text))?),
+        Type::Binary => Operands::Binary(typed(values, |text| is_base64(text).then(|| text.as_str().into()))?),
         Type::Null => Operands::Null(typed(values, |text| boolean(text))?),
     })
 }
@@ -178,14 +229,4 @@ fn typed<T>(values: &[String], read: impl Fn(&String) -> Option<T>) -> Result<Bo
     let one =
         |text: &String| read(text).ok_or_else(|| Malformed::syntax(format!("Invalid value in a condition: {text}.")));
     values.iter().map(one).collect()
-}
-
-fn templates(operands: &Operands) -> Vec<&Template> {
-    match operands {
-        Operands::Text { templates, .. } => templates.iter().collect(),
-        Operands::Arn(patterns) => patterns.iter().flatten().collect(),
-        Operands::Number(..) | Operands::Moment(..) | Operands::Truth(_) | Operands::Address(_) | Operands::Null(_) => {
-            Vec::new()
-        }
-    }
 }

@@ -4,7 +4,8 @@ use std::fmt;
 
 use crate::context::Context;
 use crate::document::Document;
-use crate::principal::{AccountId, Cover, Principal, PrincipalKind, PrincipalName};
+use crate::naming::{self, Cover};
+use crate::principal::{AccountId, Principal, PrincipalKind, PrincipalName, UniqueId};
 
 /// One question: may this principal do this to that resource?
 #[derive(Clone, Copy)]
@@ -31,6 +32,23 @@ pub enum ResourcePolicy<'a> {
     None,
     /// The resource policy must agree, whatever identity policies say (KMS keys).
     MustAgree(&'a Document),
+    /// The trust policy of a role, for `sts:AssumeRole...`, `sts:TagSession` and `sts:SetSourceIdentity`: it must agree
+    /// like a key's, and no grant and no root user gets past it.
+    Trust(&'a Document),
+    /// The resource's policy has no say and identity policies open nothing by themselves: only grants do
+    /// (`kms:RetireGrant`; who may retire is passed as grants of that action). Denies count as always.
+    GrantsOnly,
+}
+
+impl<'a> ResourcePolicy<'a> {
+    /// The document, if there is one that has a say.
+    #[must_use]
+    pub const fn document(&self) -> Option<&'a Document> {
+        match self {
+            Self::None | Self::GrantsOnly => None,
+            Self::MustAgree(document) | Self::Trust(document) => Some(document),
+        }
+    }
 }
 
 /// A grant of the resource as the decision sees it. Only pass grants whose constraints this request meets: what a
@@ -41,6 +59,9 @@ pub struct GrantReference<'a> {
     pub id: &'a str,
     /// Whom it was given to.
     pub grantee: &'a PrincipalName,
+    /// The unique id of the user or role (of a session its role's) that it was given to, as it was when the grant was
+    /// made. As with the names of a [`Document`], name and id must both be the caller's, or neither has an id.
+    pub bound_to: Option<&'a UniqueId>,
     /// The actions it allows, with service prefix and exact letter case, e.g. `kms:Decrypt`.
     pub actions: &'a [&'a str],
 }
@@ -68,6 +89,20 @@ impl<'a> Sources<'a> {
     #[must_use]
     pub fn key_policy(document: &'a Document) -> Self {
         Self { resource_policy: ResourcePolicy::MustAgree(document), ..Self::default() }
+    }
+}
+
+impl<'a> Sources<'a> {
+    /// Every policy in the order in which denies are looked for: its kind, its number among those of its kind, itself.
+    pub(crate) fn documents(&self) -> impl Iterator<Item = (Source, usize, &'a Document)> {
+        let numbered = |source| move |(policy, document)| (source, policy, document);
+        let service_control = self.service_control_policies.iter().copied().flatten().copied();
+        let session = self.session_policies.unwrap_or_default().iter().copied();
+        let all = service_control.enumerate().map(numbered(Source::ServiceControlPolicy));
+        all.chain(self.resource_policy.document().into_iter().enumerate().map(numbered(Source::ResourcePolicy)))
+            .chain(self.identity_policies.iter().copied().enumerate().map(numbered(Source::IdentityPolicy)))
+            .chain(self.boundary.into_iter().enumerate().map(numbered(Source::Boundary)))
+            .chain(session.enumerate().map(numbered(Source::SessionPolicy)))
     }
 }
 
@@ -123,6 +158,8 @@ pub enum Reason {
     NotCrossAccount,
     /// This kind of policy has no statement that allows.
     NoAllow(Source),
+    /// A root user cannot take a role.
+    RootAssumesNoRole,
 }
 
 /// The outcome, its reason, and the statements that settled it.
@@ -142,6 +179,9 @@ pub fn decide(question: &Question<'_>, sources: &Sources<'_>) -> Decision {
     if !question.cross_account_capable && question.principal.account() != question.resource_account {
         return deny(Reason::NotCrossAccount, None);
     }
+    if matches!(sources.resource_policy, ResourcePolicy::Trust(_)) && question.principal.kind() == PrincipalKind::Root {
+        return deny(Reason::RootAssumesNoRole, None);
+    }
     if let Some(denying) = explicit_deny(question, sources) {
         return deny(Reason::ExplicitDeny(denying.source), Some(denying));
     }
@@ -156,62 +196,49 @@ pub fn decide(question: &Question<'_>, sources: &Sources<'_>) -> Decision {
             Ok(statement) => allow(Reason::IdentityAllows, [statement, None]),
             Err(missing) => deny(Reason::NoAllow(missing), None),
         },
-        ResourcePolicy::MustAgree(document) => must_agree(question, sources, document),
+        ResourcePolicy::Trust(document) => {
+            agree(question, sources, document).unwrap_or_else(|missing| deny(Reason::NoAllow(missing), None))
+        }
+        ResourcePolicy::MustAgree(document) => {
+            agree(question, sources, document).unwrap_or_else(|missing| by_grant(question, sources, missing))
+        }
+        ResourcePolicy::GrantsOnly => by_grant(question, sources, Source::ResourcePolicy),
     }
 }
 
-/// The rule of KMS keys, once denies and service control policies have passed: the key policy must name the caller,
-/// or leave it to an account whose own policies allow; or a grant must.
-fn must_agree(question: &Question<'_>, sources: &Sources<'_>, document: &Document) -> Decision {
-    let found = document.allows_best(question);
-    let refusal = match found {
-        None => Source::ResourcePolicy,
-        Some((cover, statement)) => {
-            let place = Some(StatementReference { source: Source::ResourcePolicy, policy: 0, statement });
-            let same_account = question.principal.account() == question.resource_account;
-            let rest = match cover {
-                Cover::Direct if same_account => Ok(None),
-                Cover::Limited if same_account => ceilings(question, sources).map(|()| None),
-                Cover::Direct | Cover::Limited | Cover::Delegated => identity_side(question, sources),
-            };
-            match rest {
-                Ok(other) if cover == Cover::Delegated || other.is_some() => {
-                    return allow(Reason::AccountDelegated, [place, other]);
-                }
-                Ok(_) => return allow(Reason::ResourcePolicyAllows, [place, None]),
-                Err(missing) => missing,
+/// The rule of keys and roles, once denies and service control policies have passed: the resource's policy must name the
+/// caller, or leave it to an account whose own policies allow. Otherwise says what kind of policy is wanting.
+fn agree(question: &Question<'_>, sources: &Sources<'_>, document: &Document) -> Result<Decision, Source> {
+    let (cover, statement) = document.allows_best(question).ok_or(Source::ResourcePolicy)?;
+    let place = Some(StatementReference { source: Source::ResourcePolicy, policy: 0, statement });
+    let same_account = question.principal.account() == question.resource_account;
+    let by_itself = |()| allow(Reason::ResourcePolicyAllows, [place, None]);
+    match cover {
+        Cover::Direct if same_account => Ok(by_itself(())),
+        Cover::Limited if same_account => ceilings(question, sources).map(by_itself),
+        Cover::Direct | Cover::Limited | Cover::Delegated => {
+            let other = identity_side(question, sources)?;
+            // A foreign root user that is named itself has nothing to be left to.
+            if cover == Cover::Direct && other.is_none() {
+                return Ok(by_itself(()));
             }
+            Ok(allow(Reason::AccountDelegated, [place, other]))
         }
-    };
+    }
+}
+
+fn by_grant(question: &Question<'_>, sources: &Sources<'_>, otherwise: Source) -> Decision {
     match granted(question, sources) {
         Some(index) => allow(Reason::Grant(index), [None, None]),
-        None => deny(Reason::NoAllow(refusal), None),
+        None => deny(Reason::NoAllow(otherwise), None),
     }
 }
 
 /// The first statement, in any policy that applies, that denies. Every source is read: a deny beats whatever allows.
 fn explicit_deny(question: &Question<'_>, sources: &Sources<'_>) -> Option<StatementReference> {
-    let in_list = |source: Source, list: &[&Document]| {
-        list.iter().enumerate().find_map(|(policy, document)| {
-            document.denies(question).map(|statement| StatementReference { source, policy, statement })
-        })
-    };
-    let service_control = || {
-        let all = sources.service_control_policies.iter().copied().flatten().enumerate();
-        all.into_iter().find_map(|(policy, document)| {
-            let source = Source::ServiceControlPolicy;
-            document.denies(question).map(|statement| StatementReference { source, policy, statement })
-        })
-    };
-    let resource = || match sources.resource_policy {
-        ResourcePolicy::None => None,
-        ResourcePolicy::MustAgree(document) => in_list(Source::ResourcePolicy, &[document]),
-    };
-    service_control()
-        .or_else(resource)
-        .or_else(|| in_list(Source::IdentityPolicy, sources.identity_policies))
-        .or_else(|| sources.boundary.and_then(|document| in_list(Source::Boundary, &[document])))
-        .or_else(|| sources.session_policies.and_then(|list| in_list(Source::SessionPolicy, list)))
+    sources.documents().find_map(|(source, policy, document)| {
+        document.denies(question).map(|statement| StatementReference { source, policy, statement })
+    })
 }
 
 /// Every level must have a policy that allows; no levels, no limit.
@@ -227,16 +254,15 @@ fn ceilings(question: &Question<'_>, sources: &Sources<'_>) -> Result<(), Source
     if sources.boundary.is_some_and(|document| document.allows(question).is_none()) {
         return Err(Source::Boundary);
     }
-    if sources.session_policies.is_some_and(|list| list.iter().all(|document| document.allows(question).is_none())) {
-        return Err(Source::SessionPolicy);
-    }
-    Ok(())
+    let passes = |list: &[&Document]| list.iter().any(|document| document.allows(question).is_some());
+    // A federated session has exactly what its session policy passes on; to a role session none is no limit.
+    let unlimited = question.principal.kind() != PrincipalKind::FederatedUser;
+    if sources.session_policies.map_or(unlimited, passes) { Ok(()) } else { Err(Source::SessionPolicy) }
 }
 
 /// What the caller's own account allows it: an identity policy, within the ceilings. A root user needs no policy.
 fn identity_side(question: &Question<'_>, sources: &Sources<'_>) -> Result<Option<StatementReference>, Source> {
-    let kind = question.principal.kind();
-    if kind == PrincipalKind::Root {
+    if question.principal.kind() == PrincipalKind::Root {
         return Ok(None);
     }
     let found = sources.identity_policies.iter().enumerate().find_map(|(policy, document)| {
@@ -247,27 +273,27 @@ fn identity_side(question: &Question<'_>, sources: &Sources<'_>) -> Result<Optio
         return Err(Source::IdentityPolicy);
     };
     ceilings(question, sources)?;
-    // A federated session has exactly what its session policy passes on.
-    if kind == PrincipalKind::FederatedUser && sources.session_policies.is_none() {
-        return Err(Source::SessionPolicy);
-    }
     Ok(Some(found))
 }
 
-/// The first grant that reaches the caller. A grant to a role is limited like a role in the policy, and one to an
-/// account leaves the rest to that account; AWS does not document either, so the stricter reading holds.
+/// The first grant that reaches the caller.
 fn granted(question: &Question<'_>, sources: &Sources<'_>) -> Option<usize> {
-    sources.grants.iter().position(|grant| {
-        grant.actions.contains(&question.action)
-            && match grant.grantee.cover(question.principal) {
-                // A grant to everyone cannot be made; were one passed here, it must not open the key.
-                Some(_) if *grant.grantee == PrincipalName::Everyone => false,
-                Some(Cover::Direct) => true,
-                Some(Cover::Limited) => ceilings(question, sources).is_ok(),
-                Some(Cover::Delegated) => identity_side(question, sources).is_ok(),
-                None => false,
-            }
-    })
+    sources.grants.iter().position(|grant| grant_allows(question, sources, grant))
+}
+
+/// Whether the grant reaches the caller. One to a role is limited like a role in the policy, and one to an account leaves
+/// the rest to that account; AWS does not document either, so the stricter reading holds.
+pub(crate) fn grant_allows(question: &Question<'_>, sources: &Sources<'_>, grant: &GrantReference<'_>) -> bool {
+    // A grant to everyone cannot be made; were one passed here, it must not open the key.
+    if !grant.actions.contains(&question.action) || *grant.grantee == PrincipalName::Everyone {
+        return false;
+    }
+    match naming::cover(grant.grantee, grant.bound_to, question.principal) {
+        Some(Cover::Direct) => true,
+        Some(Cover::Limited) => ceilings(question, sources).is_ok(),
+        Some(Cover::Delegated) => identity_side(question, sources).is_ok(),
+        None => false,
+    }
 }
 
 const fn allow(reason: Reason, statements: [Option<StatementReference>; 2]) -> Decision {
@@ -295,6 +321,13 @@ impl Decision {
     #[must_use]
     pub fn explain(&self, sources: &Sources<'_>) -> String {
         crate::message::explain(self, sources)
+    }
+
+    /// What AWS tells the caller about a refusal, where the resource goes by this name (IAM says `user alice` for a user
+    /// that exists), or by none.
+    #[must_use]
+    pub fn denial_message_about(&self, question: &Question<'_>, resource: Option<&str>) -> String {
+        crate::message::denial_about(self, question, resource)
     }
 
     /// What AWS tells the caller about a refusal.

@@ -11,13 +11,20 @@ mod condition_parse;
 mod context;
 mod decide;
 mod document;
+mod explain;
 mod glob;
 mod json;
+mod key;
+mod limits;
 mod lockout;
+mod malformed;
 mod message;
+mod naming;
 mod parse;
 mod principal;
 mod scalar;
+mod shared_issuer;
+mod span;
 mod statement;
 mod template;
 
@@ -26,7 +33,16 @@ pub use decide::{
     Decision, Effect, GrantReference, Question, Reason, ResourcePolicy, Source, Sources, StatementReference, decide,
 };
 pub use document::{Document, default_key_policy};
+pub use explain::{ConditionTrace, Explanation, GrantTrace, Outcome, StatementTrace, explain};
+pub use key::{ConditionKey, KeyKind, is_same_key};
+pub use limits::{
+    GROUP_INLINE_SIZE_MAX, Limits, MANAGED_POLICY_SIZE_MAX, ROLE_INLINE_SIZE_MAX, TRUST_POLICY_SIZE_MAX,
+    USER_INLINE_SIZE_MAX, policy_size,
+};
 pub use lockout::keeps_policy_writable;
+pub use malformed::{Malformed, MalformedKind};
 pub use message::{Subject, absent_resource_message};
-pub use parse::{Limits, Malformed, MalformedKind};
-pub use principal::{AccountId, Principal, PrincipalKind, PrincipalName};
+pub use naming::Naming;
+pub use principal::{AccountId, Principal, PrincipalKind, PrincipalName, UniqueId};
+pub use shared_issuer::SharedIssuer;
+pub use span::{Position, Span};

@@ -42,6 +42,39 @@ impl fmt::Display for AccountId {
 
 impl claviger_secret::LogSafe for AccountId {}
 
+/// The id that IAM gives a user (`AIDA...`) or a role (`AROA...`) and never gives again, so that a namesake made later is
+/// told apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UniqueId(Box<str>);
+
+impl UniqueId {
+    /// Parses 16 to 128 capital letters and digits that begin with `AIDA` or `AROA`. Of a session's `aws:userid` pass
+    /// what stands before the colon.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+        let known = text.starts_with(USER_ID_HEAD) || text.starts_with(ROLE_ID_HEAD);
+        (known && (16..=128).contains(&text.len()) && text.bytes().all(plain)).then(|| Self(text.into()))
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+const USER_ID_HEAD: &str = "AIDA";
+const ROLE_ID_HEAD: &str = "AROA";
+
+impl fmt::Display for UniqueId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl claviger_secret::LogSafe for UniqueId {}
+
 /// What sort of caller a [`Principal`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PrincipalKind {
@@ -51,7 +84,8 @@ pub enum PrincipalKind {
     User,
     /// A session of a role.
     RoleSession,
-    /// A session that a user made by GetFederationToken.
+    /// Somebody whose identity comes from elsewhere: a session that a user made by GetFederationToken, or, while it asks
+    /// for a role, the bearer of a provider's token (see [`Principal::provider_arn`]).
     FederatedUser,
 }
 
@@ -64,20 +98,24 @@ pub struct Principal {
     arn: Box<str>,
     /// The ARN of the role of a session, or of the user behind a federated session.
     parent_arn: Option<Box<str>>,
+    /// The id of the user, of the role of a session, or of the user behind a federated session.
+    unique_id: Option<UniqueId>,
+    /// Whether the caller is known by a provider's token only; its ARN is then the provider's.
+    by_token: bool,
 }
 
 impl Principal {
     /// The root user of an account.
     #[must_use]
     pub fn root(account: AccountId) -> Self {
-        Self { kind: PrincipalKind::Root, account, arn: account.root_arn().into(), parent_arn: None }
+        Self::new(PrincipalKind::Root, account, account.root_arn(), None)
     }
 
     /// An IAM user. `path` begins and ends with `/`.
     #[must_use]
     pub fn user(account: AccountId, path: &str, name: &str) -> Self {
         let arn = format!("arn:{PARTITION}:iam::{account}:user{path}{name}");
-        Self { kind: PrincipalKind::User, account, arn: arn.into(), parent_arn: None }
+        Self::new(PrincipalKind::User, account, arn, None)
     }
 
     /// A session of a role. `role_path` begins and ends with `/`; it is part of the role's ARN, not of the session's.
@@ -85,14 +123,45 @@ impl Principal {
     pub fn role_session(account: AccountId, role_path: &str, role_name: &str, session_name: &str) -> Self {
         let arn = format!("arn:{PARTITION}:sts::{account}:assumed-role/{role_name}/{session_name}");
         let role = format!("arn:{PARTITION}:iam::{account}:role{role_path}{role_name}");
-        Self { kind: PrincipalKind::RoleSession, account, arn: arn.into(), parent_arn: Some(role.into()) }
+        Self::new(PrincipalKind::RoleSession, account, arn, Some(role.into()))
     }
 
     /// A GetFederationToken session of the user with `user_arn`.
     #[must_use]
     pub fn federated_user(account: AccountId, user_arn: &str, name: &str) -> Self {
         let arn = format!("arn:{PARTITION}:sts::{account}:federated-user/{name}");
-        Self { kind: PrincipalKind::FederatedUser, account, arn: arn.into(), parent_arn: Some(user_arn.into()) }
+        Self::new(PrincipalKind::FederatedUser, account, arn, Some(user_arn.into()))
+    }
+
+    /// The bearer of a token of the OpenID Connect provider with this ARN, who signs nothing and belongs to no account
+    /// but asks for a role of the provider's. Only a Federated principal names it.
+    #[must_use]
+    pub fn web_identity(account: AccountId, provider_arn: &str) -> Self {
+        let principal = Self::new(PrincipalKind::FederatedUser, account, provider_arn.to_owned(), None);
+        Self { by_token: true, ..principal }
+    }
+
+    fn new(kind: PrincipalKind, account: AccountId, arn: String, parent_arn: Option<Box<str>>) -> Self {
+        Self { kind, account, arn: arn.into(), parent_arn, unique_id: None, by_token: false }
+    }
+
+    /// The same caller with the unique id of its user or role (for a session the role's, for a federated session that
+    /// of the user behind it). Without one, only names match that are bound to none.
+    #[must_use]
+    pub fn with_unique_id(self, id: UniqueId) -> Self {
+        Self { unique_id: Some(id), ..self }
+    }
+
+    /// The unique id, if the caller was given one.
+    #[must_use]
+    pub const fn unique_id(&self) -> Option<&UniqueId> {
+        self.unique_id.as_ref()
+    }
+
+    /// The provider whose token the caller bears; for all who sign their requests nothing.
+    #[must_use]
+    pub fn provider_arn(&self) -> Option<&str> {
+        self.by_token.then_some(&*self.arn)
     }
 
     /// The sort of caller.
@@ -143,18 +212,14 @@ pub enum PrincipalName {
     RoleSession(AccountId, Box<str>),
     /// `arn:aws:sts::<account>:federated-user/<name>`
     FederatedUser(AccountId, Box<str>),
+    /// `<service>.amazonaws.com`: a service that calls of its own accord. No caller of this server is one.
+    Service(Box<str>),
+    /// `arn:aws:iam::<account>:oidc-provider/<host and path>`: the bearers of that provider's tokens.
+    Federated(AccountId, Box<str>),
 }
 
-/// How closely a name covers a caller; later is stronger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Cover {
-    /// The caller's account is named: its IAM policies decide.
-    Delegated,
-    /// The caller's role, or the user behind its session, is named: boundary and session policy still limit it.
-    Limited,
-    /// The caller itself is named.
-    Direct,
-}
+/// The longest name of a service, as the model of CreateGrant has it.
+const SERVICE_BYTES_MAX: usize = 128;
 
 impl PrincipalName {
     /// Parses `*`, an account number, or an ARN of an account, user, role, role session or federated user.
@@ -194,35 +259,65 @@ impl PrincipalName {
         }
     }
 
-    /// The account in the name; none for everyone.
+    /// Parses the name of a service: at least one label before `amazonaws.com`.
+    #[must_use]
+    pub fn parse_service(text: &str) -> Option<Self> {
+        let labels = text.strip_suffix(".amazonaws.com")?;
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        let sound = labels.split('.').all(|label| !label.is_empty() && label.bytes().all(plain));
+        (sound && text.len() <= SERVICE_BYTES_MAX).then(|| Self::Service(text.into()))
+    }
+
+    /// Parses the ARN of an OpenID Connect provider.
+    #[must_use]
+    pub fn parse_federated(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("arn:")?.strip_prefix(PARTITION)?.strip_prefix(":iam::")?;
+        let (account, resource) = rest.split_once(':')?;
+        let url = resource.strip_prefix("oidc-provider/")?;
+        let plain = |character: char| character.is_ascii_graphic() && !matches!(character, '*' | '?' | ':');
+        let sound = !url.is_empty() && url.chars().all(plain) && url.split('/').all(|part| !part.is_empty());
+        let account = AccountId::parse(account)?;
+        sound.then(|| Self::Federated(account, text.into()))
+    }
+
+    /// The account in the name; none for everyone and for a service.
     #[must_use]
     pub const fn account(&self) -> Option<AccountId> {
         match self {
-            Self::Everyone => None,
+            Self::Everyone | Self::Service(_) => None,
             Self::Account(account)
             | Self::User(account, _)
             | Self::Role(account, _)
             | Self::RoleSession(account, _)
-            | Self::FederatedUser(account, _) => Some(*account),
+            | Self::FederatedUser(account, _)
+            | Self::Federated(account, _) => Some(*account),
         }
     }
 
-    /// How this name covers the caller, if it does.
-    pub(crate) fn cover(&self, principal: &Principal) -> Option<Cover> {
+    /// The issuer whose tokens the name means: the provider's URL without its scheme.
+    pub(crate) fn issuer(&self) -> Option<&str> {
         match self {
-            Self::Everyone => Some(Cover::Direct),
-            Self::Account(account) if *account != principal.account => None,
-            Self::Account(_) if principal.kind == PrincipalKind::Root => Some(Cover::Direct),
-            Self::Account(_) => Some(Cover::Delegated),
-            Self::User(_, arn) | Self::Role(_, arn) | Self::RoleSession(_, arn) | Self::FederatedUser(_, arn) => {
-                if **arn == *principal.arn {
-                    Some(Cover::Direct)
-                } else if principal.parent_arn.as_deref() == Some(&**arn) {
-                    Some(Cover::Limited)
-                } else {
-                    None
-                }
+            Self::Federated(_, arn) => arn.split_once(":oidc-provider/").map(|(_, issuer)| issuer),
+            _ => None,
+        }
+    }
+
+    /// The ARN of a name that IAM knows by a unique id too: a user, a role, a session of a role (by its role's).
+    pub(crate) fn bindable_arn(&self) -> Option<&str> {
+        match self {
+            Self::User(_, arn) | Self::Role(_, arn) | Self::RoleSession(_, arn) => Some(arn),
+            Self::Everyone | Self::Account(_) | Self::FederatedUser(..) | Self::Service(_) | Self::Federated(..) => {
+                None
             }
+        }
+    }
+
+    /// Whether the id can be this name's.
+    pub(crate) fn fits(&self, id: &UniqueId) -> bool {
+        match self {
+            Self::User(..) => id.0.starts_with(USER_ID_HEAD),
+            Self::Role(..) | Self::RoleSession(..) => id.0.starts_with(ROLE_ID_HEAD),
+            _ => false,
         }
     }
 }
@@ -232,9 +327,12 @@ impl fmt::Display for PrincipalName {
         match self {
             Self::Everyone => formatter.write_str("*"),
             Self::Account(account) => write!(formatter, "arn:{PARTITION}:iam::{account}:root"),
-            Self::User(_, arn) | Self::Role(_, arn) | Self::RoleSession(_, arn) | Self::FederatedUser(_, arn) => {
-                formatter.write_str(arn)
-            }
+            Self::User(_, name)
+            | Self::Role(_, name)
+            | Self::RoleSession(_, name)
+            | Self::FederatedUser(_, name)
+            | Self::Service(name)
+            | Self::Federated(_, name) => formatter.write_str(name),
         }
     }
 }

@@ -4,7 +4,8 @@ use crate::condition::{self, Condition, Truth};
 use crate::context::Context;
 use crate::decide::{Effect, Question};
 use crate::glob;
-use crate::principal::{AccountId, Cover, Principal, PrincipalKind, PrincipalName};
+use crate::naming::{Bindings, Cover, Naming, Principals};
+use crate::principal::Principal;
 use crate::template::Template;
 
 /// A statement in the form that answers questions.
@@ -12,34 +13,83 @@ use crate::template::Template;
 pub(crate) struct Statement {
     pub(crate) sid: Option<Box<str>>,
     pub(crate) effect: Effect,
-    /// `None` in the policies of an identity, which apply to whom they are attached to.
-    pub(crate) principals: Option<Principals>,
+    pub(crate) who: Who,
     pub(crate) actions: Selection<ActionPattern>,
     pub(crate) resources: Selection<ResourcePattern>,
     /// All must hold.
     pub(crate) conditions: Box<[Condition]>,
 }
 
+/// Whom a statement is about.
+#[derive(Debug)]
+pub(crate) enum Who {
+    /// Whom the policy is attached to: the policies of an identity.
+    Attached,
+    /// `Principal`.
+    Only(Principals),
+    /// `NotPrincipal`, of a Deny only.
+    AllBut(Principals),
+}
+
 impl Statement {
+    pub(crate) fn denying_everything() -> Self {
+        Self {
+            sid: None,
+            effect: Effect::Deny,
+            who: Who::Attached,
+            actions: Selection::Everything,
+            resources: Selection::Everything,
+            conditions: Box::default(),
+        }
+    }
+
     /// Whether the statement speaks about the question, and how closely it names the caller.
-    pub(crate) fn cover(&self, question: &Question<'_>) -> Option<Cover> {
-        let (arn, context) = (question.resource_arn, question.context);
-        if !self.actions.selects(|pattern| pattern.matches(question.action))
-            || !self.resources.selects(|pattern| pattern.matches(arn, context))
-        {
+    pub(crate) fn cover(&self, question: &Question<'_>, bindings: &Bindings) -> Option<Cover> {
+        if !self.matches_action(question.action) {
             return None;
         }
-        let cover = match &self.principals {
-            None => Cover::Direct,
-            Some(principals) => principals.cover(question.principal)?,
-        };
-        let truth = condition::all(self.conditions.iter().map(|condition| condition.holds(context)));
+        let resource = self.matches_resource(question);
+        if resource == Truth::No {
+            return None;
+        }
+        let naming = self.naming(question.principal, bindings);
+        naming.cover()?;
+        let conditions = condition::all(self.conditions.iter().map(|condition| condition.holds(question.context)));
+        self.speaks(true, resource, naming, conditions)
+    }
+
+    /// What the parts of a statement come to.
+    pub(crate) fn speaks(&self, action: bool, resource: Truth, naming: Naming, conditions: Truth) -> Option<Cover> {
+        let met = resource.min(conditions);
         let speaks = match self.effect {
-            Effect::Allow => truth == Truth::Yes,
+            Effect::Allow => met == Truth::Yes,
             // What cannot be told counts against the request.
-            Effect::Deny => truth != Truth::No,
+            Effect::Deny => met != Truth::No,
         };
-        speaks.then_some(cover)
+        naming.cover().filter(|_| action && speaks)
+    }
+
+    pub(crate) fn matches_action(&self, action: &str) -> bool {
+        self.actions.selects(|pattern| pattern.matches(action).into()) == Truth::Yes
+    }
+
+    pub(crate) fn matches_resource(&self, question: &Question<'_>) -> Truth {
+        self.resources.selects(|pattern| pattern.matches(question.resource_arn, question.context))
+    }
+
+    pub(crate) fn naming(&self, caller: &Principal, bindings: &Bindings) -> Naming {
+        match &self.who {
+            Who::Attached => Naming::Caller,
+            Who::Only(names) => names.naming(caller, bindings, self.effect),
+            Who::AllBut(names) if names.spares(caller, bindings) => Naming::NotNamed,
+            Who::AllBut(_) => Naming::Caller,
+        }
+    }
+
+    /// Every condition key that the statement asks for, in lower case where the policy's spelling is not kept.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
+        let of_resources = self.resources.patterns().iter().flat_map(ResourcePattern::keys);
+        self.conditions.iter().flat_map(Condition::keys).chain(of_resources)
     }
 }
 
@@ -48,16 +98,28 @@ impl Statement {
 pub(crate) enum Selection<P> {
     /// AWS takes a statement without the element in a key policy; it has no effect.
     Nothing,
+    /// A trust policy has no resource but the role that it is on.
+    Everything,
     Only(Box<[P]>),
     AllBut(Box<[P]>),
 }
 
 impl<P> Selection<P> {
-    fn selects(&self, matches: impl Fn(&P) -> bool) -> bool {
+    /// A pattern that cannot be told, for want of a variable's value, selects nothing; but it cannot be told either
+    /// whether it leaves something out.
+    fn selects(&self, matches: impl Fn(&P) -> Truth) -> Truth {
         match self {
-            Self::Nothing => false,
-            Self::Only(patterns) => patterns.iter().any(matches),
-            Self::AllBut(patterns) => !patterns.iter().any(matches),
+            Self::Nothing => Truth::No,
+            Self::Everything => Truth::Yes,
+            Self::Only(patterns) => patterns.iter().any(|pattern| matches(pattern) == Truth::Yes).into(),
+            Self::AllBut(patterns) => condition::all(patterns.iter().map(|pattern| !matches(pattern))),
+        }
+    }
+
+    pub(crate) fn patterns(&self) -> &[P] {
+        match self {
+            Self::Nothing | Self::Everything => &[],
+            Self::Only(patterns) | Self::AllBut(patterns) => patterns,
         }
     }
 }
@@ -93,6 +155,25 @@ impl ActionPattern {
         })
     }
 
+    /// The service whose actions it names; none for `*`.
+    pub(crate) fn service(&self) -> Option<&str> {
+        match self {
+            Self::Any => None,
+            Self::Exact(text) | Self::Prefix(text) | Self::Glob(text) => text.split(':').next(),
+        }
+    }
+
+    /// Whether it can only mean what the role of a trust policy may be asked for.
+    pub(crate) fn is_of_trust(&self) -> bool {
+        let (text, whole) = match self {
+            Self::Any => return false,
+            Self::Exact(text) => (text, true),
+            Self::Prefix(text) | Self::Glob(text) => (text, false),
+        };
+        let assumes = text.get(..TRUST_ACTION.len()).is_some_and(|head| head.eq_ignore_ascii_case(TRUST_ACTION));
+        assumes || whole && TRUST_ACTIONS_BESIDES.iter().any(|action| text.eq_ignore_ascii_case(action))
+    }
+
     pub(crate) fn matches(&self, action: &str) -> bool {
         match self {
             Self::Any => true,
@@ -102,6 +183,9 @@ impl ActionPattern {
         }
     }
 }
+
+const TRUST_ACTION: &str = "sts:AssumeRole";
+const TRUST_ACTIONS_BESIDES: [&str; 2] = ["sts:TagSession", "sts:SetSourceIdentity"];
 
 /// A resource pattern; letter case counts.
 #[derive(Debug)]
@@ -150,61 +234,19 @@ impl ResourcePattern {
         template.into_iter().flat_map(Template::keys)
     }
 
-    fn matches(&self, arn: &str, context: &dyn Context) -> bool {
+    /// Unknown when a variable has no value and the rest would match.
+    fn matches(&self, arn: &str, context: &dyn Context) -> Truth {
         let mut values = arn.splitn(6, ':');
         let mut next_matches = |part: &str| values.next().is_some_and(|value| glob::matches(part, value));
         match self {
-            Self::Any => true,
-            Self::Arn(parts) => parts.iter().all(|part| next_matches(part)),
+            Self::Any => Truth::Yes,
+            Self::Arn(parts) => parts.iter().all(|part| next_matches(part)).into(),
             Self::Template(parts, last) => {
-                parts.iter().all(|part| next_matches(part))
-                    && values.next().is_some_and(|value| last.matches(value, false, context))
+                if !parts.iter().all(|part| next_matches(part)) {
+                    return Truth::No;
+                }
+                values.next().map_or(Truth::No, |value| last.judges(value, false, context))
             }
-        }
-    }
-}
-
-/// The principals of a statement, sorted for search.
-#[derive(Debug)]
-pub(crate) struct Principals {
-    everyone: bool,
-    accounts: Box<[AccountId]>,
-    arns: Box<[Box<str>]>,
-}
-
-impl Principals {
-    pub(crate) fn new(names: &[PrincipalName]) -> Self {
-        let mut accounts = Vec::new();
-        let mut arns: Vec<Box<str>> = Vec::new();
-        let mut everyone = false;
-        for name in names {
-            match name {
-                PrincipalName::Everyone => everyone = true,
-                PrincipalName::Account(account) => accounts.push(*account),
-                PrincipalName::User(_, arn)
-                | PrincipalName::Role(_, arn)
-                | PrincipalName::RoleSession(_, arn)
-                | PrincipalName::FederatedUser(_, arn) => arns.push(arn.clone()),
-            }
-        }
-        accounts.sort_unstable();
-        arns.sort_unstable();
-        Self { everyone, accounts: accounts.into(), arns: arns.into() }
-    }
-
-    /// The closest that any of the names comes to the caller.
-    fn cover(&self, principal: &Principal) -> Option<Cover> {
-        let names = |arn: &str| self.arns.binary_search_by(|name| (**name).cmp(arn)).is_ok();
-        if self.everyone || names(principal.arn()) {
-            return Some(Cover::Direct);
-        }
-        let account = self.accounts.binary_search(&principal.account()).is_ok();
-        if account && principal.kind() == PrincipalKind::Root {
-            Some(Cover::Direct)
-        } else if principal.parent_arn().is_some_and(names) {
-            Some(Cover::Limited)
-        } else {
-            account.then_some(Cover::Delegated)
         }
     }
 }

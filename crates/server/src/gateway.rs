@@ -180,6 +180,7 @@ fn meta(head: &Parts, connection: Connection<'_>, request_id: String) -> CallMet
         request_id,
         source_address: connection.peer,
         user_agent: LogText::new(text(&head.headers, &header::USER_AGENT)),
+        referer: LogText::new(text(&head.headers, &header::REFERER)),
         tls,
     }
 }

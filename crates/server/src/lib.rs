@@ -19,6 +19,9 @@ mod identifier;
 mod limits;
 mod metrics;
 mod observer;
+mod operator;
+mod operator_client;
+mod operator_socket;
 mod pulse;
 mod server;
 mod signal;
@@ -33,6 +36,12 @@ pub use handler::{CallFault, Connection, Handler};
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use observer::Observer;
+pub use operator::{
+    AccountCreate, AccountList, AccountNamed, AccountRootCredentials, AccountShown, AccountsShown, Credentials,
+    OperatorAnswer, OperatorFace, OperatorReply, OperatorRequest, Operators, Status, UnsealKind, Uptime,
+};
+pub use operator_client::{OperatorError, give_command};
+pub use operator_socket::{OperatorSocket, OperatorSocketError, bind_operator};
 pub use server::{BindError, Bound, Drained, Server, bind};
 pub use signal::StopSignal;
 pub use timer::{Timer, every};

@@ -1,6 +1,7 @@
 //! Listeners and the life of a server: bind, accept, drain.
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -160,8 +161,12 @@ impl Server {
     /// Starts to serve a taken address. Must be called within the tokio runtime.
     pub fn listen<H: Handler>(&self, bound: Bound, tls: Option<Tls>, handler: Arc<H>) {
         event!(info, "listening", address = LogText::of(&bound.address), tls = tls.is_some());
-        let (shared, alive) = (Arc::clone(&self.shared), self.alive.clone());
-        drop(tokio::spawn(accept(bound.listener, tls, handler, shared, alive)));
+        self.open(TcpDoor { listener: bound.listener, tls, handler });
+    }
+
+    /// Lets connections in by this door from now on.
+    pub(crate) fn open<D: Door>(&self, door: D) {
+        drop(tokio::spawn(accept(door, Arc::clone(&self.shared), self.alive.clone())));
     }
 
     /// Stops accepting, lets what is in progress end, and cuts what is left after [`Limits::drain_time`].
@@ -188,20 +193,29 @@ impl Server {
 /// How often a draining server looks whether the calls without a connection are done.
 const CALLS_LOOK: std::time::Duration = std::time::Duration::from_millis(5);
 
-async fn accept<H: Handler>(
-    listener: TcpListener,
-    tls: Option<Tls>,
-    handler: Arc<H>,
-    shared: Arc<Shared>,
-    alive: mpsc::Sender<Infallible>,
-) {
+/// Where connections come from.
+pub(crate) trait Door: Send + Sync + 'static {
+    /// A connection with what serves it; without the listener, which must close while connections go on.
+    type Guest: Guest;
+
+    /// Waits for the next.
+    fn accept(&self) -> impl Future<Output = io::Result<Self::Guest>> + Send;
+}
+
+/// A connection that was let in.
+pub(crate) trait Guest: Send + 'static {
+    /// Serves it until it ends.
+    fn serve(self, shared: Arc<Shared>) -> impl Future<Output = ()> + Send;
+}
+
+async fn accept<D: Door>(door: D, shared: Arc<Shared>, alive: mpsc::Sender<Infallible>) {
     let mut phases = shared.phases();
     let stopping = phases.wait_for(|phase| matches!(phase, Phase::Draining | Phase::Stopped));
     let mut stopping = std::pin::pin!(stopping);
     loop {
         let next = async {
             let permit = shared.connection().await;
-            (permit, listener.accept().await)
+            (permit, door.accept().await)
         };
         let (permit, accepted) = tokio::select! {
             biased;
@@ -210,11 +224,14 @@ async fn accept<H: Handler>(
         };
         let Some(permit) = permit else { return };
         match accepted {
-            Ok((stream, peer)) => {
-                let (tls, handler) = (tls.clone(), Arc::clone(&handler));
+            Ok(guest) => {
+                let shared = Arc::clone(&shared);
                 let place = Place { shared: Arc::clone(&shared), permit: Some(permit), _alive: alive.clone() };
                 shared.metrics.connection_began();
-                drop(tokio::spawn(serve(stream, peer, tls, handler, place)));
+                drop(tokio::spawn(async move {
+                    let _place = place;
+                    guest.serve(shared).await;
+                }));
             }
             Err(error) if is_the_clients(&error) => {}
             Err(error) => {
@@ -245,26 +262,51 @@ impl Drop for Place {
     }
 }
 
-async fn serve<H: Handler>(stream: TcpStream, peer: SocketAddr, tls: Option<Tls>, handler: Arc<H>, place: Place) {
-    // Answers are written whole; waiting to fill a packet would only delay them. Without it they still arrive.
-    let _ = stream.set_nodelay(true);
-    let peer = peer.ip().to_canonical();
-    let shared = Arc::clone(&place.shared);
-    let Some(tls) = tls else {
-        return connection::serve(stream, peer, None, handler, shared).await;
-    };
-    let mut phases = shared.phases();
-    let handshake = timeout(shared.limits.handshake_time, tls.acceptor().accept(stream));
-    let stopping = phases.wait_for(|phase| matches!(phase, Phase::Draining | Phase::Stopped));
-    let shaken = tokio::select! {
-        shaken = handshake => shaken,
-        _ = stopping => return,
-    };
-    match shaken {
-        Ok(Ok(stream)) => {
-            let facts = tls::facts(stream.get_ref().1);
-            connection::serve(stream, peer, Some(facts), handler, shared).await;
+/// A TCP port, with TLS or without.
+struct TcpDoor<H> {
+    listener: TcpListener,
+    tls: Option<Tls>,
+    handler: Arc<H>,
+}
+
+struct TcpGuest<H> {
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Tls>,
+    handler: Arc<H>,
+}
+
+impl<H: Handler> Door for TcpDoor<H> {
+    type Guest = TcpGuest<H>;
+
+    async fn accept(&self) -> io::Result<TcpGuest<H>> {
+        let (stream, peer) = self.listener.accept().await?;
+        Ok(TcpGuest { stream, peer, tls: self.tls.clone(), handler: Arc::clone(&self.handler) })
+    }
+}
+
+impl<H: Handler> Guest for TcpGuest<H> {
+    async fn serve(self, shared: Arc<Shared>) {
+        let Self { stream, peer, tls, handler } = self;
+        // Answers are written whole; waiting to fill a packet would only delay them. Without it they still arrive.
+        let _ = stream.set_nodelay(true);
+        let peer = peer.ip().to_canonical();
+        let Some(tls) = tls else {
+            return connection::serve(stream, peer, None, handler, shared).await;
+        };
+        let mut phases = shared.phases();
+        let handshake = timeout(shared.limits.handshake_time, tls.acceptor().accept(stream));
+        let stopping = phases.wait_for(|phase| matches!(phase, Phase::Draining | Phase::Stopped));
+        let shaken = tokio::select! {
+            shaken = handshake => shaken,
+            _ = stopping => return,
+        };
+        match shaken {
+            Ok(Ok(stream)) => {
+                let facts = tls::facts(stream.get_ref().1);
+                connection::serve(stream, peer, Some(facts), handler, shared).await;
+            }
+            _ => shared.metrics.handshake_failed(),
         }
-        _ => shared.metrics.handshake_failed(),
     }
 }

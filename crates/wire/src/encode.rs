@@ -24,6 +24,8 @@ pub(crate) trait Encoder: Sized {
     fn list<T>(&mut self, values: &[T], element: impl Fn(&mut Self, &T));
     /// A map.
     fn map(&mut self, values: &BTreeMap<String, String>);
+    /// A map to integers.
+    fn counts(&mut self, values: &BTreeMap<String, i32>);
     /// A string.
     fn text(&mut self, value: &str);
     /// A string that is a secret.

@@ -4,6 +4,8 @@ Run with botocore 1.44.5 installed: python3 botocore-requests.py botocore-reques
 """
 
 import datetime
+import pathlib
+import re
 import sys
 import urllib.parse
 
@@ -11,11 +13,17 @@ import botocore
 import botocore.serialize
 import botocore.session
 
-SERVICES = {
-    "kms": None,
-    "iam": ["CreateAccessKey", "ListAccessKeys", "DeleteAccessKey"],
-    "sts": ["GetCallerIdentity"],
-}
+CODEGEN = pathlib.Path(__file__).resolve().parents[2] / "xtask/src/codegen.rs"
+
+
+def chosen(service):
+    """The operations of a service that code is generated for; none is all of them."""
+    text = CODEGEN.read_text()
+    selection = re.search(rf'service: "{service}",.*?operations: &\[(.*?)\]', text, re.DOTALL)
+    return re.findall(r'"(\w+)"', selection[1])
+
+
+SERVICES = ["kms", "iam", "sts"]
 
 # Values that hold the patterns of their shapes, and some that need care in an encoding.
 SAMPLES = {
@@ -35,8 +43,21 @@ SAMPLES = {
     "XksProxyUriEndpointType": "https://xks.example.com",
     "XksProxyUriPathType": "/kms/xks/v1",
     "XksProxyVpcEndpointServiceNameType": "com.amazonaws.vpce.us-east-1.vpce-svc-0a1b",
+    "OpenIDConnectProviderUrlType": "https://issuer.example.com/id",
     "accessKeyIdType": "AKIAIOSFODNN7EXAMPLE",
+    "accountAliasType": "a-b-c",
+    "arnType": "arn:aws:iam::111122223333:policy/a+b",
+    "authenticationCodeType": "012345",
     "existingUserNameType": "a+b@c=d",
+    "pathPrefixType": "/a&b/",
+    "pathType": "/a&b=c+d/",
+    "policyDocumentType": '{ "a":\t"b+c%20&\u00e9"}\n',
+    "policyPathType": "/a+b/c/",
+    "policyVersionIdType": "v12",
+    "serialNumberType": "arn:aws:iam::111122223333:mfa/a+b",
+    "tagKeyType": "Team \u00e9\u65e5:/=+",
+    "tagValueType": "",
+    "thumbprintType": "0a" * 20,
 }
 
 
@@ -68,10 +89,10 @@ def main():
         raise SystemExit(f"botocore {botocore.__version__} is not the version of the models")
     session = botocore.session.get_session()
     with open(sys.argv[1], "w", encoding="utf-8") as output:
-        for service, chosen in SERVICES.items():
+        for service in SERVICES:
             model = session.get_service_model(service)
             serializer = botocore.serialize.create_serializer(model.metadata["protocol"], include_validation=False)
-            for name in chosen or model.operation_names:
+            for name in chosen(service) or model.operation_names:
                 operation = model.operation_model(name)
                 parameters = sample(operation.input_shape) if operation.input_shape else {}
                 body = serializer.serialize_to_request(parameters, operation)["body"]

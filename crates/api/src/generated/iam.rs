@@ -2,6 +2,7 @@
 
 //! IAM, API version 2010-05-08.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use claviger_secret::{LogSafe, SecretBytes};
@@ -12,6 +13,10 @@ use crate::{Path, ServiceError, Timestamp, Valid, Validate, Violations};
 pub mod limits {
     use crate::check::TextLimits;
     use crate::{Atom, Pattern, Piece};
+
+    /// `OpenIDConnectProviderUrlType`
+    pub const OPEN_ID_CONNECT_PROVIDER_URL_TYPE: TextLimits =
+        TextLimits { min: Some(1), max: Some(255), pattern: None };
 
     /// `accessKeyIdType`
     pub const ACCESS_KEY_ID_TYPE: TextLimits = TextLimits {
@@ -27,8 +32,69 @@ pub mod limits {
         }),
     };
 
+    /// `accountAliasType`
+    pub const ACCOUNT_ALIAS_TYPE: TextLimits = TextLimits {
+        min: Some(3),
+        max: Some(63),
+        pattern: Some(&Pattern {
+            text: "^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$",
+            alternatives: &[&[
+                Piece { atom: Atom::Class(&[('a', 'z'), ('0', '9')]), min: 1, max: u32::MAX },
+                Piece {
+                    atom: Atom::Group(&[&[
+                        Piece { atom: Atom::Class(&[('-', '-')]), min: 1, max: 1 },
+                        Piece { atom: Atom::Class(&[('a', 'z'), ('0', '9')]), min: 1, max: u32::MAX },
+                    ]]),
+                    min: 0,
+                    max: u32::MAX,
+                },
+            ]],
+        }),
+    };
+
+    /// `arnType`
+    pub const ARN_TYPE: TextLimits = TextLimits { min: Some(20), max: Some(2048), pattern: None };
+
+    /// `authenticationCodeType`
+    pub const AUTHENTICATION_CODE_TYPE: TextLimits = TextLimits {
+        min: Some(6),
+        max: Some(6),
+        pattern: Some(&Pattern {
+            text: "[\\d]+",
+            alternatives: &[&[Piece { atom: Atom::Class(&[('0', '9')]), min: 1, max: u32::MAX }]],
+        }),
+    };
+
+    /// `clientIDType`
+    pub const CLIENT_ID_TYPE: TextLimits = TextLimits { min: Some(1), max: Some(255), pattern: None };
+
     /// `existingUserNameType`
     pub const EXISTING_USER_NAME_TYPE: TextLimits = TextLimits {
+        min: Some(1),
+        max: Some(128),
+        pattern: Some(&Pattern {
+            text: "[\\w+=,.@-]+",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[
+                    ('a', 'z'),
+                    ('A', 'Z'),
+                    ('_', '_'),
+                    ('0', '9'),
+                    ('+', '+'),
+                    ('=', '='),
+                    (',', ','),
+                    ('.', '.'),
+                    ('@', '@'),
+                    ('-', '-'),
+                ]),
+                min: 1,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `groupNameType`
+    pub const GROUP_NAME_TYPE: TextLimits = TextLimits {
         min: Some(1),
         max: Some(128),
         pattern: Some(&Pattern {
@@ -61,6 +127,316 @@ pub mod limits {
             alternatives: &[&[Piece { atom: Atom::Class(&[(' ', 'ÿ')]), min: 1, max: u32::MAX }]],
         }),
     };
+
+    /// `pathPrefixType`
+    pub const PATH_PREFIX_TYPE: TextLimits = TextLimits {
+        min: Some(1),
+        max: Some(512),
+        pattern: Some(&Pattern {
+            text: "\\u002F[\\u0021-\\u007F]*",
+            alternatives: &[&[
+                Piece { atom: Atom::Class(&[('/', '/')]), min: 1, max: 1 },
+                Piece { atom: Atom::Class(&[('!', '\u{7f}')]), min: 0, max: u32::MAX },
+            ]],
+        }),
+    };
+
+    /// `pathType`
+    pub const PATH_TYPE: TextLimits = TextLimits {
+        min: Some(1),
+        max: Some(512),
+        pattern: Some(&Pattern {
+            text: "(\\u002F)|(\\u002F[\\u0021-\\u007E]+\\u002F)",
+            alternatives: &[
+                &[Piece {
+                    atom: Atom::Group(&[&[Piece { atom: Atom::Class(&[('/', '/')]), min: 1, max: 1 }]]),
+                    min: 1,
+                    max: 1,
+                }],
+                &[Piece {
+                    atom: Atom::Group(&[&[
+                        Piece { atom: Atom::Class(&[('/', '/')]), min: 1, max: 1 },
+                        Piece { atom: Atom::Class(&[('!', '~')]), min: 1, max: u32::MAX },
+                        Piece { atom: Atom::Class(&[('/', '/')]), min: 1, max: 1 },
+                    ]]),
+                    min: 1,
+                    max: 1,
+                }],
+            ],
+        }),
+    };
+
+    /// `policyDescriptionType`
+    pub const POLICY_DESCRIPTION_TYPE: TextLimits = TextLimits { min: None, max: Some(1000), pattern: None };
+
+    /// `policyDocumentType`
+    pub const POLICY_DOCUMENT_TYPE: TextLimits = TextLimits {
+        min: Some(1),
+        max: Some(131072),
+        pattern: Some(&Pattern {
+            text: "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[('\t', '\t'), ('\n', '\n'), ('\r', '\r'), (' ', 'ÿ')]),
+                min: 1,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `policyNameType`
+    pub const POLICY_NAME_TYPE: TextLimits = TextLimits {
+        min: Some(1),
+        max: Some(128),
+        pattern: Some(&Pattern {
+            text: "[\\w+=,.@-]+",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[
+                    ('a', 'z'),
+                    ('A', 'Z'),
+                    ('_', '_'),
+                    ('0', '9'),
+                    ('+', '+'),
+                    ('=', '='),
+                    (',', ','),
+                    ('.', '.'),
+                    ('@', '@'),
+                    ('-', '-'),
+                ]),
+                min: 1,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `policyPathType`
+    pub const POLICY_PATH_TYPE: TextLimits = TextLimits {
+        min: Some(1),
+        max: Some(512),
+        pattern: Some(&Pattern {
+            text: "((/[A-Za-z0-9\\.,\\+@=_-]+)*)/",
+            alternatives: &[&[
+                Piece {
+                    atom: Atom::Group(&[&[Piece {
+                        atom: Atom::Group(&[&[
+                            Piece { atom: Atom::Class(&[('/', '/')]), min: 1, max: 1 },
+                            Piece {
+                                atom: Atom::Class(&[
+                                    ('A', 'Z'),
+                                    ('a', 'z'),
+                                    ('0', '9'),
+                                    ('.', '.'),
+                                    (',', ','),
+                                    ('+', '+'),
+                                    ('@', '@'),
+                                    ('=', '='),
+                                    ('_', '_'),
+                                    ('-', '-'),
+                                ]),
+                                min: 1,
+                                max: u32::MAX,
+                            },
+                        ]]),
+                        min: 0,
+                        max: u32::MAX,
+                    }]]),
+                    min: 1,
+                    max: 1,
+                },
+                Piece { atom: Atom::Class(&[('/', '/')]), min: 1, max: 1 },
+            ]],
+        }),
+    };
+
+    /// `policyVersionIdType`
+    pub const POLICY_VERSION_ID_TYPE: TextLimits = TextLimits {
+        min: None,
+        max: None,
+        pattern: Some(&Pattern {
+            text: "v[1-9][0-9]*(\\.[A-Za-z0-9-]*)?",
+            alternatives: &[&[
+                Piece { atom: Atom::Class(&[('v', 'v')]), min: 1, max: 1 },
+                Piece { atom: Atom::Class(&[('1', '9')]), min: 1, max: 1 },
+                Piece { atom: Atom::Class(&[('0', '9')]), min: 0, max: u32::MAX },
+                Piece {
+                    atom: Atom::Group(&[&[
+                        Piece { atom: Atom::Class(&[('.', '.')]), min: 1, max: 1 },
+                        Piece {
+                            atom: Atom::Class(&[('A', 'Z'), ('a', 'z'), ('0', '9'), ('-', '-')]),
+                            min: 0,
+                            max: u32::MAX,
+                        },
+                    ]]),
+                    min: 0,
+                    max: 1,
+                },
+            ]],
+        }),
+    };
+
+    /// `roleDescriptionType`
+    pub const ROLE_DESCRIPTION_TYPE: TextLimits = TextLimits {
+        min: None,
+        max: Some(1000),
+        pattern: Some(&Pattern {
+            text: "[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u00A1-\\u00FF]*",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[('\t', '\t'), ('\n', '\n'), ('\r', '\r'), (' ', '~'), ('¡', 'ÿ')]),
+                min: 0,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `roleNameType`
+    pub const ROLE_NAME_TYPE: TextLimits = TextLimits {
+        min: Some(1),
+        max: Some(64),
+        pattern: Some(&Pattern {
+            text: "[\\w+=,.@-]+",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[
+                    ('a', 'z'),
+                    ('A', 'Z'),
+                    ('_', '_'),
+                    ('0', '9'),
+                    ('+', '+'),
+                    ('=', '='),
+                    (',', ','),
+                    ('.', '.'),
+                    ('@', '@'),
+                    ('-', '-'),
+                ]),
+                min: 1,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `serialNumberType`
+    pub const SERIAL_NUMBER_TYPE: TextLimits = TextLimits {
+        min: Some(9),
+        max: Some(256),
+        pattern: Some(&Pattern {
+            text: "[\\w+=/:,.@-]+",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[
+                    ('a', 'z'),
+                    ('A', 'Z'),
+                    ('_', '_'),
+                    ('0', '9'),
+                    ('+', '+'),
+                    ('=', '='),
+                    ('/', '/'),
+                    (':', ':'),
+                    (',', ','),
+                    ('.', '.'),
+                    ('@', '@'),
+                    ('-', '-'),
+                ]),
+                min: 1,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `tagKeyType`
+    pub const TAG_KEY_TYPE: TextLimits = TextLimits {
+        min: Some(1),
+        max: Some(128),
+        pattern: Some(&Pattern {
+            text: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+",
+            alternatives: &[&[Piece {
+                atom: Atom::Words(&[
+                    ('_', '_'),
+                    ('.', '.'),
+                    (':', ':'),
+                    ('/', '/'),
+                    ('=', '='),
+                    ('+', '+'),
+                    ('-', '-'),
+                    ('@', '@'),
+                ]),
+                min: 1,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `tagValueType`
+    pub const TAG_VALUE_TYPE: TextLimits = TextLimits {
+        min: None,
+        max: Some(256),
+        pattern: Some(&Pattern {
+            text: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*",
+            alternatives: &[&[Piece {
+                atom: Atom::Words(&[
+                    ('_', '_'),
+                    ('.', '.'),
+                    (':', ':'),
+                    ('/', '/'),
+                    ('=', '='),
+                    ('+', '+'),
+                    ('-', '-'),
+                    ('@', '@'),
+                ]),
+                min: 0,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `thumbprintType`
+    pub const THUMBPRINT_TYPE: TextLimits = TextLimits { min: Some(40), max: Some(40), pattern: None };
+
+    /// `userNameType`
+    pub const USER_NAME_TYPE: TextLimits = TextLimits {
+        min: Some(1),
+        max: Some(64),
+        pattern: Some(&Pattern {
+            text: "[\\w+=,.@-]+",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[
+                    ('a', 'z'),
+                    ('A', 'Z'),
+                    ('_', '_'),
+                    ('0', '9'),
+                    ('+', '+'),
+                    ('=', '='),
+                    (',', ','),
+                    ('.', '.'),
+                    ('@', '@'),
+                    ('-', '-'),
+                ]),
+                min: 1,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `virtualMFADeviceName`
+    pub const VIRTUAL_MFA_DEVICE_NAME: TextLimits = TextLimits {
+        min: Some(1),
+        max: None,
+        pattern: Some(&Pattern {
+            text: "[\\w+=,.@-]+",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[
+                    ('a', 'z'),
+                    ('A', 'Z'),
+                    ('_', '_'),
+                    ('0', '9'),
+                    ('+', '+'),
+                    ('=', '='),
+                    (',', ','),
+                    ('.', '.'),
+                    ('@', '@'),
+                    ('-', '-'),
+                ]),
+                min: 1,
+                max: u32::MAX,
+            }]],
+        }),
+    };
 }
 
 /// One check for each constrained shape of a request.
@@ -68,14 +444,57 @@ pub mod checks {
     use super::limits;
     use crate::{Echo, Path, Violations, check};
 
+    /// `OpenIDConnectProviderUrlType`
+    pub fn open_id_connect_provider_url_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(
+            value,
+            || Echo::Text(value.to_owned()),
+            &limits::OPEN_ID_CONNECT_PROVIDER_URL_TYPE,
+            path,
+            violations,
+        );
+    }
+
     /// `accessKeyIdType`
     pub fn access_key_id_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
         check::text(value, || Echo::Text(value.to_owned()), &limits::ACCESS_KEY_ID_TYPE, path, violations);
     }
 
+    /// `accountAliasType`
+    pub fn account_alias_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::ACCOUNT_ALIAS_TYPE, path, violations);
+    }
+
+    /// `arnType`
+    pub fn arn_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::ARN_TYPE, path, violations);
+    }
+
+    /// `authenticationCodeType`
+    pub fn authentication_code_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::AUTHENTICATION_CODE_TYPE, path, violations);
+    }
+
+    /// `clientIDListType`
+    pub fn client_id_list_type(value: &[String], path: &Path<'_>, violations: &mut Violations) {
+        if !value.iter().all(|element| limits::CLIENT_ID_TYPE.hold(element)) {
+            violations.push(path, check::list_echo(value.iter()), "Member must satisfy constraint: [Member must have length less than or equal to 255, Member must have length greater than or equal to 1]");
+        }
+    }
+
+    /// `clientIDType`
+    pub fn client_id_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::CLIENT_ID_TYPE, path, violations);
+    }
+
     /// `existingUserNameType`
     pub fn existing_user_name_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
         check::text(value, || Echo::Text(value.to_owned()), &limits::EXISTING_USER_NAME_TYPE, path, violations);
+    }
+
+    /// `groupNameType`
+    pub fn group_name_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::GROUP_NAME_TYPE, path, violations);
     }
 
     /// `markerType`
@@ -87,7 +506,318 @@ pub mod checks {
     pub fn max_items_type(value: i32, path: &Path<'_>, violations: &mut Violations) {
         check::range(value, 1, 1000, path, violations);
     }
+
+    /// `pathPrefixType`
+    pub fn path_prefix_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::PATH_PREFIX_TYPE, path, violations);
+    }
+
+    /// `pathType`
+    pub fn path_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::PATH_TYPE, path, violations);
+    }
+
+    /// `policyDescriptionType`
+    pub fn policy_description_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::POLICY_DESCRIPTION_TYPE, path, violations);
+    }
+
+    /// `policyDocumentType`
+    pub fn policy_document_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::POLICY_DOCUMENT_TYPE, path, violations);
+    }
+
+    /// `policyNameType`
+    pub fn policy_name_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::POLICY_NAME_TYPE, path, violations);
+    }
+
+    /// `policyPathType`
+    pub fn policy_path_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::POLICY_PATH_TYPE, path, violations);
+    }
+
+    /// `policyVersionIdType`
+    pub fn policy_version_id_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::POLICY_VERSION_ID_TYPE, path, violations);
+    }
+
+    /// `roleDescriptionType`
+    pub fn role_description_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::ROLE_DESCRIPTION_TYPE, path, violations);
+    }
+
+    /// `roleMaxSessionDurationType`
+    pub fn role_max_session_duration_type(value: i32, path: &Path<'_>, violations: &mut Violations) {
+        check::range(value, 3600, 43200, path, violations);
+    }
+
+    /// `roleNameType`
+    pub fn role_name_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::ROLE_NAME_TYPE, path, violations);
+    }
+
+    /// `serialNumberType`
+    pub fn serial_number_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::SERIAL_NUMBER_TYPE, path, violations);
+    }
+
+    /// `tagKeyListType`
+    pub fn tag_key_list_type(value: &[String], path: &Path<'_>, violations: &mut Violations) {
+        check::length(value.len(), || check::list_echo(value.iter()), 0, 50, path, violations);
+        if !value.iter().all(|element| limits::TAG_KEY_TYPE.hold(element)) {
+            violations.push(path, check::list_echo(value.iter()), "Member must satisfy constraint: [Member must have length less than or equal to 128, Member must have length greater than or equal to 1, Member must satisfy regular expression pattern: [\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+]");
+        }
+    }
+
+    /// `tagKeyType`
+    pub fn tag_key_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::TAG_KEY_TYPE, path, violations);
+    }
+
+    /// `tagListType`
+    pub fn tag_list_type(value: &[super::Tag], path: &Path<'_>, violations: &mut Violations) {
+        check::length(value.len(), || Echo::Omitted, 0, 50, path, violations);
+    }
+
+    /// `tagValueType`
+    pub fn tag_value_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::TAG_VALUE_TYPE, path, violations);
+    }
+
+    /// `thumbprintListType`
+    pub fn thumbprint_list_type(value: &[String], path: &Path<'_>, violations: &mut Violations) {
+        if !value.iter().all(|element| limits::THUMBPRINT_TYPE.hold(element)) {
+            violations.push(path, check::list_echo(value.iter()), "Member must satisfy constraint: [Member must have length less than or equal to 40, Member must have length greater than or equal to 40]");
+        }
+    }
+
+    /// `thumbprintType`
+    pub fn thumbprint_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::THUMBPRINT_TYPE, path, violations);
+    }
+
+    /// `userNameType`
+    pub fn user_name_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::USER_NAME_TYPE, path, violations);
+    }
+
+    /// `virtualMFADeviceName`
+    pub fn virtual_mfa_device_name(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::VIRTUAL_MFA_DEVICE_NAME, path, violations);
+    }
 }
+
+/// `EntityType`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EntityType {
+    /// `User`
+    User,
+    /// `Role`
+    Role,
+    /// `Group`
+    Group,
+    /// `LocalManagedPolicy`
+    LocalManagedPolicy,
+    /// `AWSManagedPolicy`
+    AWSManagedPolicy,
+}
+
+impl EntityType {
+    /// Every value, in the model's order.
+    pub const ALL: &[Self] = &[Self::User, Self::Role, Self::Group, Self::LocalManagedPolicy, Self::AWSManagedPolicy];
+
+    /// The text on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "User",
+            Self::Role => "Role",
+            Self::Group => "Group",
+            Self::LocalManagedPolicy => "LocalManagedPolicy",
+            Self::AWSManagedPolicy => "AWSManagedPolicy",
+        }
+    }
+
+    /// The value of a text on the wire.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "User" => Self::User,
+            "Role" => Self::Role,
+            "Group" => Self::Group,
+            "LocalManagedPolicy" => Self::LocalManagedPolicy,
+            "AWSManagedPolicy" => Self::AWSManagedPolicy,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for EntityType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl LogSafe for EntityType {}
+
+/// `PermissionsBoundaryAttachmentType`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PermissionsBoundaryAttachmentType {
+    /// `Policy`
+    Policy,
+}
+
+impl PermissionsBoundaryAttachmentType {
+    /// Every value, in the model's order.
+    pub const ALL: &[Self] = &[Self::Policy];
+
+    /// The text on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Policy => "Policy",
+        }
+    }
+
+    /// The value of a text on the wire.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "Policy" => Self::Policy,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for PermissionsBoundaryAttachmentType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl LogSafe for PermissionsBoundaryAttachmentType {}
+
+/// `PolicyUsageType`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PolicyUsageType {
+    /// `PermissionsPolicy`
+    PermissionsPolicy,
+    /// `PermissionsBoundary`
+    PermissionsBoundary,
+}
+
+impl PolicyUsageType {
+    /// Every value, in the model's order.
+    pub const ALL: &[Self] = &[Self::PermissionsPolicy, Self::PermissionsBoundary];
+
+    /// The text on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PermissionsPolicy => "PermissionsPolicy",
+            Self::PermissionsBoundary => "PermissionsBoundary",
+        }
+    }
+
+    /// The value of a text on the wire.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "PermissionsPolicy" => Self::PermissionsPolicy,
+            "PermissionsBoundary" => Self::PermissionsBoundary,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for PolicyUsageType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl LogSafe for PolicyUsageType {}
+
+/// `assignmentStatusType`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AssignmentStatusType {
+    /// `Assigned`
+    Assigned,
+    /// `Unassigned`
+    Unassigned,
+    /// `Any`
+    Any,
+}
+
+impl AssignmentStatusType {
+    /// Every value, in the model's order.
+    pub const ALL: &[Self] = &[Self::Assigned, Self::Unassigned, Self::Any];
+
+    /// The text on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Assigned => "Assigned",
+            Self::Unassigned => "Unassigned",
+            Self::Any => "Any",
+        }
+    }
+
+    /// The value of a text on the wire.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "Assigned" => Self::Assigned,
+            "Unassigned" => Self::Unassigned,
+            "Any" => Self::Any,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for AssignmentStatusType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl LogSafe for AssignmentStatusType {}
+
+/// `policyScopeType`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PolicyScopeType {
+    /// `All`
+    All,
+    /// `AWS`
+    Aws,
+    /// `Local`
+    Local,
+}
+
+impl PolicyScopeType {
+    /// Every value, in the model's order.
+    pub const ALL: &[Self] = &[Self::All, Self::Aws, Self::Local];
+
+    /// The text on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::All => "All",
+            Self::Aws => "AWS",
+            Self::Local => "Local",
+        }
+    }
+
+    /// The value of a text on the wire.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "All" => Self::All,
+            "AWS" => Self::Aws,
+            "Local" => Self::Local,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for PolicyScopeType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl LogSafe for PolicyScopeType {}
 
 /// `statusType`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -132,6 +862,208 @@ impl fmt::Display for StatusType {
 
 impl LogSafe for StatusType {}
 
+/// `summaryKeyType`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SummaryKeyType {
+    /// `Users`
+    Users,
+    /// `UsersQuota`
+    UsersQuota,
+    /// `Groups`
+    Groups,
+    /// `GroupsQuota`
+    GroupsQuota,
+    /// `ServerCertificates`
+    ServerCertificates,
+    /// `ServerCertificatesQuota`
+    ServerCertificatesQuota,
+    /// `UserPolicySizeQuota`
+    UserPolicySizeQuota,
+    /// `GroupPolicySizeQuota`
+    GroupPolicySizeQuota,
+    /// `GroupsPerUserQuota`
+    GroupsPerUserQuota,
+    /// `SigningCertificatesPerUserQuota`
+    SigningCertificatesPerUserQuota,
+    /// `AccessKeysPerUserQuota`
+    AccessKeysPerUserQuota,
+    /// `MFADevices`
+    MFADevices,
+    /// `MFADevicesInUse`
+    MFADevicesInUse,
+    /// `AccountMFAEnabled`
+    AccountMFAEnabled,
+    /// `AccountAccessKeysPresent`
+    AccountAccessKeysPresent,
+    /// `AccountPasswordPresent`
+    AccountPasswordPresent,
+    /// `AccountSigningCertificatesPresent`
+    AccountSigningCertificatesPresent,
+    /// `AttachedPoliciesPerGroupQuota`
+    AttachedPoliciesPerGroupQuota,
+    /// `AttachedPoliciesPerRoleQuota`
+    AttachedPoliciesPerRoleQuota,
+    /// `AttachedPoliciesPerUserQuota`
+    AttachedPoliciesPerUserQuota,
+    /// `Policies`
+    Policies,
+    /// `PoliciesQuota`
+    PoliciesQuota,
+    /// `PolicySizeQuota`
+    PolicySizeQuota,
+    /// `PolicyVersionsInUse`
+    PolicyVersionsInUse,
+    /// `PolicyVersionsInUseQuota`
+    PolicyVersionsInUseQuota,
+    /// `VersionsPerPolicyQuota`
+    VersionsPerPolicyQuota,
+    /// `GlobalEndpointTokenVersion`
+    GlobalEndpointTokenVersion,
+    /// `AssumeRolePolicySizeQuota`
+    AssumeRolePolicySizeQuota,
+    /// `InstanceProfiles`
+    InstanceProfiles,
+    /// `InstanceProfilesQuota`
+    InstanceProfilesQuota,
+    /// `Providers`
+    Providers,
+    /// `RolePolicySizeQuota`
+    RolePolicySizeQuota,
+    /// `Roles`
+    Roles,
+    /// `RolesQuota`
+    RolesQuota,
+}
+
+impl SummaryKeyType {
+    /// Every value, in the model's order.
+    pub const ALL: &[Self] = &[
+        Self::Users,
+        Self::UsersQuota,
+        Self::Groups,
+        Self::GroupsQuota,
+        Self::ServerCertificates,
+        Self::ServerCertificatesQuota,
+        Self::UserPolicySizeQuota,
+        Self::GroupPolicySizeQuota,
+        Self::GroupsPerUserQuota,
+        Self::SigningCertificatesPerUserQuota,
+        Self::AccessKeysPerUserQuota,
+        Self::MFADevices,
+        Self::MFADevicesInUse,
+        Self::AccountMFAEnabled,
+        Self::AccountAccessKeysPresent,
+        Self::AccountPasswordPresent,
+        Self::AccountSigningCertificatesPresent,
+        Self::AttachedPoliciesPerGroupQuota,
+        Self::AttachedPoliciesPerRoleQuota,
+        Self::AttachedPoliciesPerUserQuota,
+        Self::Policies,
+        Self::PoliciesQuota,
+        Self::PolicySizeQuota,
+        Self::PolicyVersionsInUse,
+        Self::PolicyVersionsInUseQuota,
+        Self::VersionsPerPolicyQuota,
+        Self::GlobalEndpointTokenVersion,
+        Self::AssumeRolePolicySizeQuota,
+        Self::InstanceProfiles,
+        Self::InstanceProfilesQuota,
+        Self::Providers,
+        Self::RolePolicySizeQuota,
+        Self::Roles,
+        Self::RolesQuota,
+    ];
+
+    /// The text on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Users => "Users",
+            Self::UsersQuota => "UsersQuota",
+            Self::Groups => "Groups",
+            Self::GroupsQuota => "GroupsQuota",
+            Self::ServerCertificates => "ServerCertificates",
+            Self::ServerCertificatesQuota => "ServerCertificatesQuota",
+            Self::UserPolicySizeQuota => "UserPolicySizeQuota",
+            Self::GroupPolicySizeQuota => "GroupPolicySizeQuota",
+            Self::GroupsPerUserQuota => "GroupsPerUserQuota",
+            Self::SigningCertificatesPerUserQuota => "SigningCertificatesPerUserQuota",
+            Self::AccessKeysPerUserQuota => "AccessKeysPerUserQuota",
+            Self::MFADevices => "MFADevices",
+            Self::MFADevicesInUse => "MFADevicesInUse",
+            Self::AccountMFAEnabled => "AccountMFAEnabled",
+            Self::AccountAccessKeysPresent => "AccountAccessKeysPresent",
+            Self::AccountPasswordPresent => "AccountPasswordPresent",
+            Self::AccountSigningCertificatesPresent => "AccountSigningCertificatesPresent",
+            Self::AttachedPoliciesPerGroupQuota => "AttachedPoliciesPerGroupQuota",
+            Self::AttachedPoliciesPerRoleQuota => "AttachedPoliciesPerRoleQuota",
+            Self::AttachedPoliciesPerUserQuota => "AttachedPoliciesPerUserQuota",
+            Self::Policies => "Policies",
+            Self::PoliciesQuota => "PoliciesQuota",
+            Self::PolicySizeQuota => "PolicySizeQuota",
+            Self::PolicyVersionsInUse => "PolicyVersionsInUse",
+            Self::PolicyVersionsInUseQuota => "PolicyVersionsInUseQuota",
+            Self::VersionsPerPolicyQuota => "VersionsPerPolicyQuota",
+            Self::GlobalEndpointTokenVersion => "GlobalEndpointTokenVersion",
+            Self::AssumeRolePolicySizeQuota => "AssumeRolePolicySizeQuota",
+            Self::InstanceProfiles => "InstanceProfiles",
+            Self::InstanceProfilesQuota => "InstanceProfilesQuota",
+            Self::Providers => "Providers",
+            Self::RolePolicySizeQuota => "RolePolicySizeQuota",
+            Self::Roles => "Roles",
+            Self::RolesQuota => "RolesQuota",
+        }
+    }
+
+    /// The value of a text on the wire.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "Users" => Self::Users,
+            "UsersQuota" => Self::UsersQuota,
+            "Groups" => Self::Groups,
+            "GroupsQuota" => Self::GroupsQuota,
+            "ServerCertificates" => Self::ServerCertificates,
+            "ServerCertificatesQuota" => Self::ServerCertificatesQuota,
+            "UserPolicySizeQuota" => Self::UserPolicySizeQuota,
+            "GroupPolicySizeQuota" => Self::GroupPolicySizeQuota,
+            "GroupsPerUserQuota" => Self::GroupsPerUserQuota,
+            "SigningCertificatesPerUserQuota" => Self::SigningCertificatesPerUserQuota,
+            "AccessKeysPerUserQuota" => Self::AccessKeysPerUserQuota,
+            "MFADevices" => Self::MFADevices,
+            "MFADevicesInUse" => Self::MFADevicesInUse,
+            "AccountMFAEnabled" => Self::AccountMFAEnabled,
+            "AccountAccessKeysPresent" => Self::AccountAccessKeysPresent,
+            "AccountPasswordPresent" => Self::AccountPasswordPresent,
+            "AccountSigningCertificatesPresent" => Self::AccountSigningCertificatesPresent,
+            "AttachedPoliciesPerGroupQuota" => Self::AttachedPoliciesPerGroupQuota,
+            "AttachedPoliciesPerRoleQuota" => Self::AttachedPoliciesPerRoleQuota,
+            "AttachedPoliciesPerUserQuota" => Self::AttachedPoliciesPerUserQuota,
+            "Policies" => Self::Policies,
+            "PoliciesQuota" => Self::PoliciesQuota,
+            "PolicySizeQuota" => Self::PolicySizeQuota,
+            "PolicyVersionsInUse" => Self::PolicyVersionsInUse,
+            "PolicyVersionsInUseQuota" => Self::PolicyVersionsInUseQuota,
+            "VersionsPerPolicyQuota" => Self::VersionsPerPolicyQuota,
+            "GlobalEndpointTokenVersion" => Self::GlobalEndpointTokenVersion,
+            "AssumeRolePolicySizeQuota" => Self::AssumeRolePolicySizeQuota,
+            "InstanceProfiles" => Self::InstanceProfiles,
+            "InstanceProfilesQuota" => Self::InstanceProfilesQuota,
+            "Providers" => Self::Providers,
+            "RolePolicySizeQuota" => Self::RolePolicySizeQuota,
+            "Roles" => Self::Roles,
+            "RolesQuota" => Self::RolesQuota,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for SummaryKeyType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl LogSafe for SummaryKeyType {}
+
 /// `AccessKey`
 pub struct AccessKey {
     /// `UserName`: 1 to 64 characters
@@ -146,6 +1078,17 @@ pub struct AccessKey {
     pub create_date: Option<Timestamp>,
 }
 
+/// `AccessKeyLastUsed`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AccessKeyLastUsed {
+    /// `LastUsedDate`
+    pub last_used_date: Option<Timestamp>,
+    /// `ServiceName`
+    pub service_name: String,
+    /// `Region`
+    pub region: String,
+}
+
 /// `AccessKeyMetadata`
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct AccessKeyMetadata {
@@ -157,6 +1100,104 @@ pub struct AccessKeyMetadata {
     pub status: Option<StatusType>,
     /// `CreateDate`
     pub create_date: Option<Timestamp>,
+}
+
+/// `AddClientIDToOpenIDConnectProviderRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AddClientIDToOpenIDConnectProviderRequest {
+    /// `OpenIDConnectProviderArn`: 20 to 2048 characters
+    pub open_id_connect_provider_arn: String,
+    /// `ClientID`: 1 to 255 characters
+    pub client_id: String,
+}
+
+impl Validate for AddClientIDToOpenIDConnectProviderRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.open_id_connect_provider_arn, &path.member("openIDConnectProviderArn"), violations);
+        checks::client_id_type(&self.client_id, &path.member("clientID"), violations);
+    }
+}
+
+/// `AddUserToGroupRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AddUserToGroupRequest {
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: String,
+    /// `UserName`: 1 to 128 characters
+    pub user_name: String,
+}
+
+impl Validate for AddUserToGroupRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::group_name_type(&self.group_name, &path.member("groupName"), violations);
+        checks::existing_user_name_type(&self.user_name, &path.member("userName"), violations);
+    }
+}
+
+/// `AttachGroupPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AttachGroupPolicyRequest {
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: String,
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+}
+
+impl Validate for AttachGroupPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::group_name_type(&self.group_name, &path.member("groupName"), violations);
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+    }
+}
+
+/// `AttachRolePolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AttachRolePolicyRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+}
+
+impl Validate for AttachRolePolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+    }
+}
+
+/// `AttachUserPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AttachUserPolicyRequest {
+    /// `UserName`: 1 to 64 characters
+    pub user_name: String,
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+}
+
+impl Validate for AttachUserPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::user_name_type(&self.user_name, &path.member("userName"), violations);
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+    }
+}
+
+/// `AttachedPermissionsBoundary`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AttachedPermissionsBoundary {
+    /// `PermissionsBoundaryType`
+    pub permissions_boundary_type: Option<PermissionsBoundaryAttachmentType>,
+    /// `PermissionsBoundaryArn`: 20 to 2048 characters
+    pub permissions_boundary_arn: Option<String>,
+}
+
+/// `AttachedPolicy`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AttachedPolicy {
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: Option<String>,
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: Option<String>,
 }
 
 /// `CreateAccessKeyRequest`
@@ -180,6 +1221,293 @@ pub struct CreateAccessKeyResponse {
     pub access_key: AccessKey,
 }
 
+/// `CreateAccountAliasRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CreateAccountAliasRequest {
+    /// `AccountAlias`: 3 to 63 characters
+    pub account_alias: String,
+}
+
+impl Validate for CreateAccountAliasRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::account_alias_type(&self.account_alias, &path.member("accountAlias"), violations);
+    }
+}
+
+/// `CreateGroupRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CreateGroupRequest {
+    /// `Path`: 1 to 512 characters
+    pub path: Option<String>,
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: String,
+}
+
+impl Validate for CreateGroupRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.path {
+            checks::path_type(value, &path.member("path"), violations);
+        }
+        checks::group_name_type(&self.group_name, &path.member("groupName"), violations);
+    }
+}
+
+/// `CreateGroupResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CreateGroupResponse {
+    /// `Group`
+    pub group: Group,
+}
+
+/// `CreateOpenIDConnectProviderRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CreateOpenIDConnectProviderRequest {
+    /// `Url`: 1 to 255 characters
+    pub url: String,
+    /// `ClientIDList`
+    pub client_id_list: Option<Vec<String>>,
+    /// `ThumbprintList`
+    pub thumbprint_list: Option<Vec<String>>,
+    /// `Tags`: at most 50 elements
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Validate for CreateOpenIDConnectProviderRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::open_id_connect_provider_url_type(&self.url, &path.member("url"), violations);
+        if let Some(value) = &self.client_id_list {
+            checks::client_id_list_type(value, &path.member("clientIDList"), violations);
+        }
+        if let Some(value) = &self.thumbprint_list {
+            checks::thumbprint_list_type(value, &path.member("thumbprintList"), violations);
+        }
+        if let Some(value) = &self.tags {
+            for (number, element) in value.iter().enumerate() {
+                element.validate(&path.member("tags").element(number.saturating_add(1)), violations);
+            }
+        }
+    }
+}
+
+/// `CreateOpenIDConnectProviderResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CreateOpenIDConnectProviderResponse {
+    /// `OpenIDConnectProviderArn`: 20 to 2048 characters
+    pub open_id_connect_provider_arn: Option<String>,
+    /// `Tags`: at most 50 elements
+    pub tags: Option<Vec<Tag>>,
+}
+
+/// `CreatePolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CreatePolicyRequest {
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: String,
+    /// `Path`: 1 to 512 characters
+    pub path: Option<String>,
+    /// `PolicyDocument`: 1 to 131072 characters
+    pub policy_document: String,
+    /// `Description`: at most 1000 characters
+    pub description: Option<String>,
+    /// `Tags`: at most 50 elements
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Validate for CreatePolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::policy_name_type(&self.policy_name, &path.member("policyName"), violations);
+        if let Some(value) = &self.path {
+            checks::policy_path_type(value, &path.member("path"), violations);
+        }
+        checks::policy_document_type(&self.policy_document, &path.member("policyDocument"), violations);
+        if let Some(value) = &self.description {
+            checks::policy_description_type(value, &path.member("description"), violations);
+        }
+        if let Some(value) = &self.tags {
+            for (number, element) in value.iter().enumerate() {
+                element.validate(&path.member("tags").element(number.saturating_add(1)), violations);
+            }
+        }
+    }
+}
+
+/// `CreatePolicyResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CreatePolicyResponse {
+    /// `Policy`
+    pub policy: Option<Policy>,
+}
+
+/// `CreatePolicyVersionRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CreatePolicyVersionRequest {
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+    /// `PolicyDocument`: 1 to 131072 characters
+    pub policy_document: String,
+    /// `SetAsDefault`
+    pub set_as_default: Option<bool>,
+}
+
+impl Validate for CreatePolicyVersionRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+        checks::policy_document_type(&self.policy_document, &path.member("policyDocument"), violations);
+    }
+}
+
+/// `CreatePolicyVersionResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CreatePolicyVersionResponse {
+    /// `PolicyVersion`
+    pub policy_version: Option<PolicyVersion>,
+}
+
+/// `CreateRoleRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CreateRoleRequest {
+    /// `Path`: 1 to 512 characters
+    pub path: Option<String>,
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `AssumeRolePolicyDocument`: 1 to 131072 characters
+    pub assume_role_policy_document: String,
+    /// `Description`: at most 1000 characters
+    pub description: Option<String>,
+    /// `MaxSessionDuration`: 3600 to 43200
+    pub max_session_duration: Option<i32>,
+    /// `PermissionsBoundary`: 20 to 2048 characters
+    pub permissions_boundary: Option<String>,
+    /// `Tags`: at most 50 elements
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Validate for CreateRoleRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.path {
+            checks::path_type(value, &path.member("path"), violations);
+        }
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+        checks::policy_document_type(
+            &self.assume_role_policy_document,
+            &path.member("assumeRolePolicyDocument"),
+            violations,
+        );
+        if let Some(value) = &self.description {
+            checks::role_description_type(value, &path.member("description"), violations);
+        }
+        if let Some(value) = self.max_session_duration {
+            checks::role_max_session_duration_type(value, &path.member("maxSessionDuration"), violations);
+        }
+        if let Some(value) = &self.permissions_boundary {
+            checks::arn_type(value, &path.member("permissionsBoundary"), violations);
+        }
+        if let Some(value) = &self.tags {
+            for (number, element) in value.iter().enumerate() {
+                element.validate(&path.member("tags").element(number.saturating_add(1)), violations);
+            }
+        }
+    }
+}
+
+/// `CreateRoleResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CreateRoleResponse {
+    /// `Role`
+    pub role: Role,
+}
+
+/// `CreateUserRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CreateUserRequest {
+    /// `Path`: 1 to 512 characters
+    pub path: Option<String>,
+    /// `UserName`: 1 to 64 characters
+    pub user_name: String,
+    /// `PermissionsBoundary`: 20 to 2048 characters
+    pub permissions_boundary: Option<String>,
+    /// `Tags`: at most 50 elements
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Validate for CreateUserRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.path {
+            checks::path_type(value, &path.member("path"), violations);
+        }
+        checks::user_name_type(&self.user_name, &path.member("userName"), violations);
+        if let Some(value) = &self.permissions_boundary {
+            checks::arn_type(value, &path.member("permissionsBoundary"), violations);
+        }
+        if let Some(value) = &self.tags {
+            for (number, element) in value.iter().enumerate() {
+                element.validate(&path.member("tags").element(number.saturating_add(1)), violations);
+            }
+        }
+    }
+}
+
+/// `CreateUserResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CreateUserResponse {
+    /// `User`
+    pub user: Option<User>,
+}
+
+/// `CreateVirtualMFADeviceRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct CreateVirtualMFADeviceRequest {
+    /// `Path`: 1 to 512 characters
+    pub path: Option<String>,
+    /// `VirtualMFADeviceName`
+    pub virtual_mfa_device_name: String,
+    /// `Tags`: at most 50 elements
+    pub tags: Option<Vec<Tag>>,
+}
+
+impl Validate for CreateVirtualMFADeviceRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.path {
+            checks::path_type(value, &path.member("path"), violations);
+        }
+        checks::virtual_mfa_device_name(
+            &self.virtual_mfa_device_name,
+            &path.member("virtualMFADeviceName"),
+            violations,
+        );
+        if let Some(value) = &self.tags {
+            for (number, element) in value.iter().enumerate() {
+                element.validate(&path.member("tags").element(number.saturating_add(1)), violations);
+            }
+        }
+    }
+}
+
+/// `CreateVirtualMFADeviceResponse`
+#[derive(Default)]
+pub struct CreateVirtualMFADeviceResponse {
+    /// `VirtualMFADevice`
+    pub virtual_mfa_device: VirtualMFADevice,
+}
+
+/// `DeactivateMFADeviceRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeactivateMFADeviceRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: Option<String>,
+    /// `SerialNumber`: 9 to 256 characters
+    pub serial_number: String,
+}
+
+impl Validate for DeactivateMFADeviceRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.user_name {
+            checks::existing_user_name_type(value, &path.member("userName"), violations);
+        }
+        checks::serial_number_type(&self.serial_number, &path.member("serialNumber"), violations);
+    }
+}
+
 /// `DeleteAccessKeyRequest`
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct DeleteAccessKeyRequest {
@@ -196,6 +1524,683 @@ impl Validate for DeleteAccessKeyRequest {
         }
         checks::access_key_id_type(&self.access_key_id, &path.member("accessKeyId"), violations);
     }
+}
+
+/// `DeleteAccountAliasRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeleteAccountAliasRequest {
+    /// `AccountAlias`: 3 to 63 characters
+    pub account_alias: String,
+}
+
+impl Validate for DeleteAccountAliasRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::account_alias_type(&self.account_alias, &path.member("accountAlias"), violations);
+    }
+}
+
+/// `DeleteGroupPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeleteGroupPolicyRequest {
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: String,
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: String,
+}
+
+impl Validate for DeleteGroupPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::group_name_type(&self.group_name, &path.member("groupName"), violations);
+        checks::policy_name_type(&self.policy_name, &path.member("policyName"), violations);
+    }
+}
+
+/// `DeleteGroupRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeleteGroupRequest {
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: String,
+}
+
+impl Validate for DeleteGroupRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::group_name_type(&self.group_name, &path.member("groupName"), violations);
+    }
+}
+
+/// `DeleteLoginProfileRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeleteLoginProfileRequest {
+    /// `UserName`: 1 to 64 characters
+    pub user_name: Option<String>,
+}
+
+impl Validate for DeleteLoginProfileRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.user_name {
+            checks::user_name_type(value, &path.member("userName"), violations);
+        }
+    }
+}
+
+/// `DeleteOpenIDConnectProviderRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeleteOpenIDConnectProviderRequest {
+    /// `OpenIDConnectProviderArn`: 20 to 2048 characters
+    pub open_id_connect_provider_arn: String,
+}
+
+impl Validate for DeleteOpenIDConnectProviderRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.open_id_connect_provider_arn, &path.member("openIDConnectProviderArn"), violations);
+    }
+}
+
+/// `DeletePolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeletePolicyRequest {
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+}
+
+impl Validate for DeletePolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+    }
+}
+
+/// `DeletePolicyVersionRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeletePolicyVersionRequest {
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+    /// `VersionId`
+    pub version_id: String,
+}
+
+impl Validate for DeletePolicyVersionRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+        checks::policy_version_id_type(&self.version_id, &path.member("versionId"), violations);
+    }
+}
+
+/// `DeleteRolePermissionsBoundaryRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeleteRolePermissionsBoundaryRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+}
+
+impl Validate for DeleteRolePermissionsBoundaryRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+    }
+}
+
+/// `DeleteRolePolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeleteRolePolicyRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: String,
+}
+
+impl Validate for DeleteRolePolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+        checks::policy_name_type(&self.policy_name, &path.member("policyName"), violations);
+    }
+}
+
+/// `DeleteRoleRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeleteRoleRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+}
+
+impl Validate for DeleteRoleRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+    }
+}
+
+/// `DeleteUserPermissionsBoundaryRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeleteUserPermissionsBoundaryRequest {
+    /// `UserName`: 1 to 64 characters
+    pub user_name: String,
+}
+
+impl Validate for DeleteUserPermissionsBoundaryRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::user_name_type(&self.user_name, &path.member("userName"), violations);
+    }
+}
+
+/// `DeleteUserPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeleteUserPolicyRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: String,
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: String,
+}
+
+impl Validate for DeleteUserPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::existing_user_name_type(&self.user_name, &path.member("userName"), violations);
+        checks::policy_name_type(&self.policy_name, &path.member("policyName"), violations);
+    }
+}
+
+/// `DeleteUserRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeleteUserRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: String,
+}
+
+impl Validate for DeleteUserRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::existing_user_name_type(&self.user_name, &path.member("userName"), violations);
+    }
+}
+
+/// `DeleteVirtualMFADeviceRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DeleteVirtualMFADeviceRequest {
+    /// `SerialNumber`: 9 to 256 characters
+    pub serial_number: String,
+}
+
+impl Validate for DeleteVirtualMFADeviceRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::serial_number_type(&self.serial_number, &path.member("serialNumber"), violations);
+    }
+}
+
+/// `DetachGroupPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DetachGroupPolicyRequest {
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: String,
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+}
+
+impl Validate for DetachGroupPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::group_name_type(&self.group_name, &path.member("groupName"), violations);
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+    }
+}
+
+/// `DetachRolePolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DetachRolePolicyRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+}
+
+impl Validate for DetachRolePolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+    }
+}
+
+/// `DetachUserPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DetachUserPolicyRequest {
+    /// `UserName`: 1 to 64 characters
+    pub user_name: String,
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+}
+
+impl Validate for DetachUserPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::user_name_type(&self.user_name, &path.member("userName"), violations);
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+    }
+}
+
+/// `EnableMFADeviceRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct EnableMFADeviceRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: String,
+    /// `SerialNumber`: 9 to 256 characters
+    pub serial_number: String,
+    /// `AuthenticationCode1`: 6 to 6 characters
+    pub authentication_code1: String,
+    /// `AuthenticationCode2`: 6 to 6 characters
+    pub authentication_code2: String,
+}
+
+impl Validate for EnableMFADeviceRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::existing_user_name_type(&self.user_name, &path.member("userName"), violations);
+        checks::serial_number_type(&self.serial_number, &path.member("serialNumber"), violations);
+        checks::authentication_code_type(&self.authentication_code1, &path.member("authenticationCode1"), violations);
+        checks::authentication_code_type(&self.authentication_code2, &path.member("authenticationCode2"), violations);
+    }
+}
+
+/// `GetAccessKeyLastUsedRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetAccessKeyLastUsedRequest {
+    /// `AccessKeyId`: 16 to 128 characters
+    pub access_key_id: String,
+}
+
+impl Validate for GetAccessKeyLastUsedRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::access_key_id_type(&self.access_key_id, &path.member("accessKeyId"), violations);
+    }
+}
+
+/// `GetAccessKeyLastUsedResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetAccessKeyLastUsedResponse {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: Option<String>,
+    /// `AccessKeyLastUsed`
+    pub access_key_last_used: Option<AccessKeyLastUsed>,
+}
+
+/// `GetAccountAuthorizationDetailsRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetAccountAuthorizationDetailsRequest {
+    /// `Filter`
+    pub filter: Option<Vec<EntityType>>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+}
+
+impl Validate for GetAccountAuthorizationDetailsRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+    }
+}
+
+/// `GetAccountAuthorizationDetailsResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetAccountAuthorizationDetailsResponse {
+    /// `UserDetailList`
+    pub user_detail_list: Option<Vec<UserDetail>>,
+    /// `GroupDetailList`
+    pub group_detail_list: Option<Vec<GroupDetail>>,
+    /// `RoleDetailList`
+    pub role_detail_list: Option<Vec<RoleDetail>>,
+    /// `Policies`
+    pub policies: Option<Vec<ManagedPolicyDetail>>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `GetAccountPasswordPolicyResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetAccountPasswordPolicyResponse {
+    /// `PasswordPolicy`
+    pub password_policy: PasswordPolicy,
+}
+
+/// `GetAccountSummaryResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetAccountSummaryResponse {
+    /// `SummaryMap`
+    pub summary_map: Option<BTreeMap<String, i32>>,
+}
+
+/// `GetGroupPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetGroupPolicyRequest {
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: String,
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: String,
+}
+
+impl Validate for GetGroupPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::group_name_type(&self.group_name, &path.member("groupName"), violations);
+        checks::policy_name_type(&self.policy_name, &path.member("policyName"), violations);
+    }
+}
+
+/// `GetGroupPolicyResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetGroupPolicyResponse {
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: String,
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: String,
+    /// `PolicyDocument`: 1 to 131072 characters
+    pub policy_document: String,
+}
+
+/// `GetGroupRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetGroupRequest {
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: String,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for GetGroupRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::group_name_type(&self.group_name, &path.member("groupName"), violations);
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `GetGroupResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetGroupResponse {
+    /// `Group`
+    pub group: Group,
+    /// `Users`
+    pub users: Vec<User>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `GetLoginProfileRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetLoginProfileRequest {
+    /// `UserName`: 1 to 64 characters
+    pub user_name: Option<String>,
+}
+
+impl Validate for GetLoginProfileRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.user_name {
+            checks::user_name_type(value, &path.member("userName"), violations);
+        }
+    }
+}
+
+/// `GetLoginProfileResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetLoginProfileResponse {
+    /// `LoginProfile`
+    pub login_profile: LoginProfile,
+}
+
+/// `GetMFADeviceRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetMFADeviceRequest {
+    /// `SerialNumber`: 9 to 256 characters
+    pub serial_number: String,
+    /// `UserName`: 1 to 64 characters
+    pub user_name: Option<String>,
+}
+
+impl Validate for GetMFADeviceRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::serial_number_type(&self.serial_number, &path.member("serialNumber"), violations);
+        if let Some(value) = &self.user_name {
+            checks::user_name_type(value, &path.member("userName"), violations);
+        }
+    }
+}
+
+/// `GetMFADeviceResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetMFADeviceResponse {
+    /// `UserName`: 1 to 64 characters
+    pub user_name: Option<String>,
+    /// `SerialNumber`: 9 to 256 characters
+    pub serial_number: String,
+    /// `EnableDate`
+    pub enable_date: Option<Timestamp>,
+    /// `Certifications`
+    pub certifications: Option<BTreeMap<String, String>>,
+}
+
+/// `GetOpenIDConnectProviderRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetOpenIDConnectProviderRequest {
+    /// `OpenIDConnectProviderArn`: 20 to 2048 characters
+    pub open_id_connect_provider_arn: String,
+}
+
+impl Validate for GetOpenIDConnectProviderRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.open_id_connect_provider_arn, &path.member("openIDConnectProviderArn"), violations);
+    }
+}
+
+/// `GetOpenIDConnectProviderResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetOpenIDConnectProviderResponse {
+    /// `Url`: 1 to 255 characters
+    pub url: Option<String>,
+    /// `ClientIDList`
+    pub client_id_list: Option<Vec<String>>,
+    /// `ThumbprintList`
+    pub thumbprint_list: Option<Vec<String>>,
+    /// `CreateDate`
+    pub create_date: Option<Timestamp>,
+    /// `Tags`: at most 50 elements
+    pub tags: Option<Vec<Tag>>,
+}
+
+/// `GetPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetPolicyRequest {
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+}
+
+impl Validate for GetPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+    }
+}
+
+/// `GetPolicyResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetPolicyResponse {
+    /// `Policy`
+    pub policy: Option<Policy>,
+}
+
+/// `GetPolicyVersionRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetPolicyVersionRequest {
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+    /// `VersionId`
+    pub version_id: String,
+}
+
+impl Validate for GetPolicyVersionRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+        checks::policy_version_id_type(&self.version_id, &path.member("versionId"), violations);
+    }
+}
+
+/// `GetPolicyVersionResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetPolicyVersionResponse {
+    /// `PolicyVersion`
+    pub policy_version: Option<PolicyVersion>,
+}
+
+/// `GetRolePolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetRolePolicyRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: String,
+}
+
+impl Validate for GetRolePolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+        checks::policy_name_type(&self.policy_name, &path.member("policyName"), violations);
+    }
+}
+
+/// `GetRolePolicyResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetRolePolicyResponse {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: String,
+    /// `PolicyDocument`: 1 to 131072 characters
+    pub policy_document: String,
+}
+
+/// `GetRoleRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetRoleRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+}
+
+impl Validate for GetRoleRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+    }
+}
+
+/// `GetRoleResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetRoleResponse {
+    /// `Role`
+    pub role: Role,
+}
+
+/// `GetUserPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetUserPolicyRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: String,
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: String,
+}
+
+impl Validate for GetUserPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::existing_user_name_type(&self.user_name, &path.member("userName"), violations);
+        checks::policy_name_type(&self.policy_name, &path.member("policyName"), violations);
+    }
+}
+
+/// `GetUserPolicyResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetUserPolicyResponse {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: String,
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: String,
+    /// `PolicyDocument`: 1 to 131072 characters
+    pub policy_document: String,
+}
+
+/// `GetUserRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetUserRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: Option<String>,
+}
+
+impl Validate for GetUserRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.user_name {
+            checks::existing_user_name_type(value, &path.member("userName"), violations);
+        }
+    }
+}
+
+/// `GetUserResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetUserResponse {
+    /// `User`
+    pub user: User,
+}
+
+/// `Group`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Group {
+    /// `Path`: 1 to 512 characters
+    pub path: String,
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: String,
+    /// `GroupId`: 16 to 128 characters
+    pub group_id: String,
+    /// `Arn`: 20 to 2048 characters
+    pub arn: String,
+    /// `CreateDate`
+    pub create_date: Timestamp,
+}
+
+/// `GroupDetail`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GroupDetail {
+    /// `Path`: 1 to 512 characters
+    pub path: Option<String>,
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: Option<String>,
+    /// `GroupId`: 16 to 128 characters
+    pub group_id: Option<String>,
+    /// `Arn`: 20 to 2048 characters
+    pub arn: Option<String>,
+    /// `CreateDate`
+    pub create_date: Option<Timestamp>,
+    /// `GroupPolicyList`
+    pub group_policy_list: Option<Vec<PolicyDetail>>,
+    /// `AttachedManagedPolicies`
+    pub attached_managed_policies: Option<Vec<AttachedPolicy>>,
+}
+
+/// `InstanceProfile`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct InstanceProfile {
+    /// `Path`: 1 to 512 characters
+    pub path: String,
+    /// `InstanceProfileName`: 1 to 128 characters
+    pub instance_profile_name: String,
+    /// `InstanceProfileId`: 16 to 128 characters
+    pub instance_profile_id: String,
+    /// `Arn`: 20 to 2048 characters
+    pub arn: String,
+    /// `CreateDate`
+    pub create_date: Timestamp,
+    /// `Roles`
+    pub roles: Vec<Role>,
+    /// `Tags`: at most 50 elements
+    pub tags: Option<Vec<Tag>>,
 }
 
 /// `ListAccessKeysRequest`
@@ -234,36 +2239,2308 @@ pub struct ListAccessKeysResponse {
     pub marker: Option<String>,
 }
 
+/// `ListAccountAliasesRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListAccountAliasesRequest {
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListAccountAliasesRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListAccountAliasesResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListAccountAliasesResponse {
+    /// `AccountAliases`
+    pub account_aliases: Vec<String>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListAttachedGroupPoliciesRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListAttachedGroupPoliciesRequest {
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: String,
+    /// `PathPrefix`: 1 to 512 characters
+    pub path_prefix: Option<String>,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListAttachedGroupPoliciesRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::group_name_type(&self.group_name, &path.member("groupName"), violations);
+        if let Some(value) = &self.path_prefix {
+            checks::policy_path_type(value, &path.member("pathPrefix"), violations);
+        }
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListAttachedGroupPoliciesResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListAttachedGroupPoliciesResponse {
+    /// `AttachedPolicies`
+    pub attached_policies: Option<Vec<AttachedPolicy>>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListAttachedRolePoliciesRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListAttachedRolePoliciesRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `PathPrefix`: 1 to 512 characters
+    pub path_prefix: Option<String>,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListAttachedRolePoliciesRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+        if let Some(value) = &self.path_prefix {
+            checks::policy_path_type(value, &path.member("pathPrefix"), violations);
+        }
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListAttachedRolePoliciesResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListAttachedRolePoliciesResponse {
+    /// `AttachedPolicies`
+    pub attached_policies: Option<Vec<AttachedPolicy>>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListAttachedUserPoliciesRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListAttachedUserPoliciesRequest {
+    /// `UserName`: 1 to 64 characters
+    pub user_name: String,
+    /// `PathPrefix`: 1 to 512 characters
+    pub path_prefix: Option<String>,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListAttachedUserPoliciesRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::user_name_type(&self.user_name, &path.member("userName"), violations);
+        if let Some(value) = &self.path_prefix {
+            checks::policy_path_type(value, &path.member("pathPrefix"), violations);
+        }
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListAttachedUserPoliciesResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListAttachedUserPoliciesResponse {
+    /// `AttachedPolicies`
+    pub attached_policies: Option<Vec<AttachedPolicy>>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListEntitiesForPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListEntitiesForPolicyRequest {
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+    /// `EntityFilter`
+    pub entity_filter: Option<EntityType>,
+    /// `PathPrefix`: 1 to 512 characters
+    pub path_prefix: Option<String>,
+    /// `PolicyUsageFilter`
+    pub policy_usage_filter: Option<PolicyUsageType>,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListEntitiesForPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+        if let Some(value) = &self.path_prefix {
+            checks::path_type(value, &path.member("pathPrefix"), violations);
+        }
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListEntitiesForPolicyResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListEntitiesForPolicyResponse {
+    /// `PolicyGroups`
+    pub policy_groups: Option<Vec<PolicyGroup>>,
+    /// `PolicyUsers`
+    pub policy_users: Option<Vec<PolicyUser>>,
+    /// `PolicyRoles`
+    pub policy_roles: Option<Vec<PolicyRole>>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListGroupPoliciesRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListGroupPoliciesRequest {
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: String,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListGroupPoliciesRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::group_name_type(&self.group_name, &path.member("groupName"), violations);
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListGroupPoliciesResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListGroupPoliciesResponse {
+    /// `PolicyNames`
+    pub policy_names: Vec<String>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListGroupsForUserRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListGroupsForUserRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: String,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListGroupsForUserRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::existing_user_name_type(&self.user_name, &path.member("userName"), violations);
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListGroupsForUserResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListGroupsForUserResponse {
+    /// `Groups`
+    pub groups: Vec<Group>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListGroupsRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListGroupsRequest {
+    /// `PathPrefix`: 1 to 512 characters
+    pub path_prefix: Option<String>,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListGroupsRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.path_prefix {
+            checks::path_prefix_type(value, &path.member("pathPrefix"), violations);
+        }
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListGroupsResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListGroupsResponse {
+    /// `Groups`
+    pub groups: Vec<Group>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListInstanceProfilesForRoleRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListInstanceProfilesForRoleRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListInstanceProfilesForRoleRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListInstanceProfilesForRoleResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListInstanceProfilesForRoleResponse {
+    /// `InstanceProfiles`
+    pub instance_profiles: Vec<InstanceProfile>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListMFADeviceTagsRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListMFADeviceTagsRequest {
+    /// `SerialNumber`: 9 to 256 characters
+    pub serial_number: String,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListMFADeviceTagsRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::serial_number_type(&self.serial_number, &path.member("serialNumber"), violations);
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListMFADeviceTagsResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListMFADeviceTagsResponse {
+    /// `Tags`: at most 50 elements
+    pub tags: Vec<Tag>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListMFADevicesRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListMFADevicesRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: Option<String>,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListMFADevicesRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.user_name {
+            checks::existing_user_name_type(value, &path.member("userName"), violations);
+        }
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListMFADevicesResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListMFADevicesResponse {
+    /// `MFADevices`
+    pub mfa_devices: Vec<MFADevice>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListOpenIDConnectProviderTagsRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListOpenIDConnectProviderTagsRequest {
+    /// `OpenIDConnectProviderArn`: 20 to 2048 characters
+    pub open_id_connect_provider_arn: String,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListOpenIDConnectProviderTagsRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.open_id_connect_provider_arn, &path.member("openIDConnectProviderArn"), violations);
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListOpenIDConnectProviderTagsResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListOpenIDConnectProviderTagsResponse {
+    /// `Tags`: at most 50 elements
+    pub tags: Vec<Tag>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListOpenIDConnectProvidersRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListOpenIDConnectProvidersRequest {}
+
+impl Validate for ListOpenIDConnectProvidersRequest {
+    fn validate(&self, _path: &Path<'_>, _violations: &mut Violations) {}
+}
+
+/// `ListOpenIDConnectProvidersResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListOpenIDConnectProvidersResponse {
+    /// `OpenIDConnectProviderList`
+    pub open_id_connect_provider_list: Option<Vec<OpenIDConnectProviderListEntry>>,
+}
+
+/// `ListPoliciesRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListPoliciesRequest {
+    /// `Scope`
+    pub scope: Option<PolicyScopeType>,
+    /// `OnlyAttached`
+    pub only_attached: Option<bool>,
+    /// `PathPrefix`: 1 to 512 characters
+    pub path_prefix: Option<String>,
+    /// `PolicyUsageFilter`
+    pub policy_usage_filter: Option<PolicyUsageType>,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListPoliciesRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.path_prefix {
+            checks::policy_path_type(value, &path.member("pathPrefix"), violations);
+        }
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListPoliciesResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListPoliciesResponse {
+    /// `Policies`
+    pub policies: Option<Vec<Policy>>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListPolicyTagsRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListPolicyTagsRequest {
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListPolicyTagsRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListPolicyTagsResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListPolicyTagsResponse {
+    /// `Tags`: at most 50 elements
+    pub tags: Vec<Tag>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListPolicyVersionsRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListPolicyVersionsRequest {
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListPolicyVersionsRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListPolicyVersionsResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListPolicyVersionsResponse {
+    /// `Versions`
+    pub versions: Option<Vec<PolicyVersion>>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListRolePoliciesRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListRolePoliciesRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListRolePoliciesRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListRolePoliciesResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListRolePoliciesResponse {
+    /// `PolicyNames`
+    pub policy_names: Vec<String>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListRoleTagsRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListRoleTagsRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListRoleTagsRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListRoleTagsResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListRoleTagsResponse {
+    /// `Tags`: at most 50 elements
+    pub tags: Vec<Tag>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListRolesRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListRolesRequest {
+    /// `PathPrefix`: 1 to 512 characters
+    pub path_prefix: Option<String>,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListRolesRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.path_prefix {
+            checks::path_prefix_type(value, &path.member("pathPrefix"), violations);
+        }
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListRolesResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListRolesResponse {
+    /// `Roles`
+    pub roles: Vec<Role>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListSSHPublicKeysRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListSSHPublicKeysRequest {
+    /// `UserName`: 1 to 64 characters
+    pub user_name: Option<String>,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListSSHPublicKeysRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.user_name {
+            checks::user_name_type(value, &path.member("userName"), violations);
+        }
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListSSHPublicKeysResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListSSHPublicKeysResponse {
+    /// `SSHPublicKeys`
+    pub ssh_public_keys: Option<Vec<SSHPublicKeyMetadata>>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListServiceSpecificCredentialsRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListServiceSpecificCredentialsRequest {
+    /// `UserName`: 1 to 64 characters
+    pub user_name: Option<String>,
+    /// `ServiceName`
+    pub service_name: Option<String>,
+    /// `AllUsers`
+    pub all_users: Option<bool>,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListServiceSpecificCredentialsRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.user_name {
+            checks::user_name_type(value, &path.member("userName"), violations);
+        }
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListServiceSpecificCredentialsResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListServiceSpecificCredentialsResponse {
+    /// `ServiceSpecificCredentials`
+    pub service_specific_credentials: Option<Vec<ServiceSpecificCredentialMetadata>>,
+    /// `Marker`
+    pub marker: Option<String>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+}
+
+/// `ListSigningCertificatesRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListSigningCertificatesRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: Option<String>,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListSigningCertificatesRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.user_name {
+            checks::existing_user_name_type(value, &path.member("userName"), violations);
+        }
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListSigningCertificatesResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListSigningCertificatesResponse {
+    /// `Certificates`
+    pub certificates: Vec<SigningCertificate>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListUserPoliciesRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListUserPoliciesRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: String,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListUserPoliciesRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::existing_user_name_type(&self.user_name, &path.member("userName"), violations);
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListUserPoliciesResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListUserPoliciesResponse {
+    /// `PolicyNames`
+    pub policy_names: Vec<String>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListUserTagsRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListUserTagsRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: String,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListUserTagsRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::existing_user_name_type(&self.user_name, &path.member("userName"), violations);
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListUserTagsResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListUserTagsResponse {
+    /// `Tags`: at most 50 elements
+    pub tags: Vec<Tag>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListUsersRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListUsersRequest {
+    /// `PathPrefix`: 1 to 512 characters
+    pub path_prefix: Option<String>,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListUsersRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.path_prefix {
+            checks::path_prefix_type(value, &path.member("pathPrefix"), violations);
+        }
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListUsersResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListUsersResponse {
+    /// `Users`
+    pub users: Vec<User>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `ListVirtualMFADevicesRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ListVirtualMFADevicesRequest {
+    /// `AssignmentStatus`
+    pub assignment_status: Option<AssignmentStatusType>,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+}
+
+impl Validate for ListVirtualMFADevicesRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+    }
+}
+
+/// `ListVirtualMFADevicesResponse`
+#[derive(Default)]
+pub struct ListVirtualMFADevicesResponse {
+    /// `VirtualMFADevices`
+    pub virtual_mfa_devices: Vec<VirtualMFADevice>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `LoginProfile`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct LoginProfile {
+    /// `UserName`: 1 to 64 characters
+    pub user_name: String,
+    /// `CreateDate`
+    pub create_date: Timestamp,
+    /// `PasswordResetRequired`
+    pub password_reset_required: Option<bool>,
+}
+
+/// `MFADevice`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct MFADevice {
+    /// `UserName`: 1 to 64 characters
+    pub user_name: String,
+    /// `SerialNumber`: 9 to 256 characters
+    pub serial_number: String,
+    /// `EnableDate`
+    pub enable_date: Timestamp,
+}
+
+/// `ManagedPolicyDetail`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ManagedPolicyDetail {
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: Option<String>,
+    /// `PolicyId`: 16 to 128 characters
+    pub policy_id: Option<String>,
+    /// `Arn`: 20 to 2048 characters
+    pub arn: Option<String>,
+    /// `Path`: 1 to 512 characters
+    pub path: Option<String>,
+    /// `DefaultVersionId`
+    pub default_version_id: Option<String>,
+    /// `AttachmentCount`
+    pub attachment_count: Option<i32>,
+    /// `PermissionsBoundaryUsageCount`
+    pub permissions_boundary_usage_count: Option<i32>,
+    /// `IsAttachable`
+    pub is_attachable: Option<bool>,
+    /// `Description`: at most 1000 characters
+    pub description: Option<String>,
+    /// `CreateDate`
+    pub create_date: Option<Timestamp>,
+    /// `UpdateDate`
+    pub update_date: Option<Timestamp>,
+    /// `PolicyVersionList`
+    pub policy_version_list: Option<Vec<PolicyVersion>>,
+}
+
+/// `OpenIDConnectProviderListEntry`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct OpenIDConnectProviderListEntry {
+    /// `Arn`: 20 to 2048 characters
+    pub arn: Option<String>,
+}
+
+/// `PasswordPolicy`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PasswordPolicy {
+    /// `MinimumPasswordLength`: 6 to 128
+    pub minimum_password_length: Option<i32>,
+    /// `RequireSymbols`
+    pub require_symbols: Option<bool>,
+    /// `RequireNumbers`
+    pub require_numbers: Option<bool>,
+    /// `RequireUppercaseCharacters`
+    pub require_uppercase_characters: Option<bool>,
+    /// `RequireLowercaseCharacters`
+    pub require_lowercase_characters: Option<bool>,
+    /// `AllowUsersToChangePassword`
+    pub allow_users_to_change_password: Option<bool>,
+    /// `ExpirePasswords`
+    pub expire_passwords: Option<bool>,
+    /// `MaxPasswordAge`: 1 to 1095
+    pub max_password_age: Option<i32>,
+    /// `PasswordReusePrevention`: 1 to 24
+    pub password_reuse_prevention: Option<i32>,
+    /// `HardExpiry`
+    pub hard_expiry: Option<bool>,
+}
+
+/// `Policy`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: Option<String>,
+    /// `PolicyId`: 16 to 128 characters
+    pub policy_id: Option<String>,
+    /// `Arn`: 20 to 2048 characters
+    pub arn: Option<String>,
+    /// `Path`: 1 to 512 characters
+    pub path: Option<String>,
+    /// `DefaultVersionId`
+    pub default_version_id: Option<String>,
+    /// `AttachmentCount`
+    pub attachment_count: Option<i32>,
+    /// `PermissionsBoundaryUsageCount`
+    pub permissions_boundary_usage_count: Option<i32>,
+    /// `IsAttachable`
+    pub is_attachable: Option<bool>,
+    /// `Description`: at most 1000 characters
+    pub description: Option<String>,
+    /// `CreateDate`
+    pub create_date: Option<Timestamp>,
+    /// `UpdateDate`
+    pub update_date: Option<Timestamp>,
+    /// `Tags`: at most 50 elements
+    pub tags: Option<Vec<Tag>>,
+}
+
+/// `PolicyDetail`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PolicyDetail {
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: Option<String>,
+    /// `PolicyDocument`: 1 to 131072 characters
+    pub policy_document: Option<String>,
+}
+
+/// `PolicyGroup`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PolicyGroup {
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: Option<String>,
+    /// `GroupId`: 16 to 128 characters
+    pub group_id: Option<String>,
+}
+
+/// `PolicyRole`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PolicyRole {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: Option<String>,
+    /// `RoleId`: 16 to 128 characters
+    pub role_id: Option<String>,
+}
+
+/// `PolicyUser`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PolicyUser {
+    /// `UserName`: 1 to 64 characters
+    pub user_name: Option<String>,
+    /// `UserId`: 16 to 128 characters
+    pub user_id: Option<String>,
+}
+
+/// `PolicyVersion`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PolicyVersion {
+    /// `Document`: 1 to 131072 characters
+    pub document: Option<String>,
+    /// `VersionId`
+    pub version_id: Option<String>,
+    /// `IsDefaultVersion`
+    pub is_default_version: Option<bool>,
+    /// `CreateDate`
+    pub create_date: Option<Timestamp>,
+}
+
+/// `PutGroupPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PutGroupPolicyRequest {
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: String,
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: String,
+    /// `PolicyDocument`: 1 to 131072 characters
+    pub policy_document: String,
+}
+
+impl Validate for PutGroupPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::group_name_type(&self.group_name, &path.member("groupName"), violations);
+        checks::policy_name_type(&self.policy_name, &path.member("policyName"), violations);
+        checks::policy_document_type(&self.policy_document, &path.member("policyDocument"), violations);
+    }
+}
+
+/// `PutRolePermissionsBoundaryRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PutRolePermissionsBoundaryRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `PermissionsBoundary`: 20 to 2048 characters
+    pub permissions_boundary: String,
+}
+
+impl Validate for PutRolePermissionsBoundaryRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+        checks::arn_type(&self.permissions_boundary, &path.member("permissionsBoundary"), violations);
+    }
+}
+
+/// `PutRolePolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PutRolePolicyRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: String,
+    /// `PolicyDocument`: 1 to 131072 characters
+    pub policy_document: String,
+}
+
+impl Validate for PutRolePolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+        checks::policy_name_type(&self.policy_name, &path.member("policyName"), violations);
+        checks::policy_document_type(&self.policy_document, &path.member("policyDocument"), violations);
+    }
+}
+
+/// `PutUserPermissionsBoundaryRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PutUserPermissionsBoundaryRequest {
+    /// `UserName`: 1 to 64 characters
+    pub user_name: String,
+    /// `PermissionsBoundary`: 20 to 2048 characters
+    pub permissions_boundary: String,
+}
+
+impl Validate for PutUserPermissionsBoundaryRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::user_name_type(&self.user_name, &path.member("userName"), violations);
+        checks::arn_type(&self.permissions_boundary, &path.member("permissionsBoundary"), violations);
+    }
+}
+
+/// `PutUserPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PutUserPolicyRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: String,
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: String,
+    /// `PolicyDocument`: 1 to 131072 characters
+    pub policy_document: String,
+}
+
+impl Validate for PutUserPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::existing_user_name_type(&self.user_name, &path.member("userName"), violations);
+        checks::policy_name_type(&self.policy_name, &path.member("policyName"), violations);
+        checks::policy_document_type(&self.policy_document, &path.member("policyDocument"), violations);
+    }
+}
+
+/// `RemoveClientIDFromOpenIDConnectProviderRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct RemoveClientIDFromOpenIDConnectProviderRequest {
+    /// `OpenIDConnectProviderArn`: 20 to 2048 characters
+    pub open_id_connect_provider_arn: String,
+    /// `ClientID`: 1 to 255 characters
+    pub client_id: String,
+}
+
+impl Validate for RemoveClientIDFromOpenIDConnectProviderRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.open_id_connect_provider_arn, &path.member("openIDConnectProviderArn"), violations);
+        checks::client_id_type(&self.client_id, &path.member("clientID"), violations);
+    }
+}
+
+/// `RemoveUserFromGroupRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct RemoveUserFromGroupRequest {
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: String,
+    /// `UserName`: 1 to 128 characters
+    pub user_name: String,
+}
+
+impl Validate for RemoveUserFromGroupRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::group_name_type(&self.group_name, &path.member("groupName"), violations);
+        checks::existing_user_name_type(&self.user_name, &path.member("userName"), violations);
+    }
+}
+
+/// `ResyncMFADeviceRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ResyncMFADeviceRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: String,
+    /// `SerialNumber`: 9 to 256 characters
+    pub serial_number: String,
+    /// `AuthenticationCode1`: 6 to 6 characters
+    pub authentication_code1: String,
+    /// `AuthenticationCode2`: 6 to 6 characters
+    pub authentication_code2: String,
+}
+
+impl Validate for ResyncMFADeviceRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::existing_user_name_type(&self.user_name, &path.member("userName"), violations);
+        checks::serial_number_type(&self.serial_number, &path.member("serialNumber"), violations);
+        checks::authentication_code_type(&self.authentication_code1, &path.member("authenticationCode1"), violations);
+        checks::authentication_code_type(&self.authentication_code2, &path.member("authenticationCode2"), violations);
+    }
+}
+
+/// `Role`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Role {
+    /// `Path`: 1 to 512 characters
+    pub path: String,
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `RoleId`: 16 to 128 characters
+    pub role_id: String,
+    /// `Arn`: 20 to 2048 characters
+    pub arn: String,
+    /// `CreateDate`
+    pub create_date: Timestamp,
+    /// `AssumeRolePolicyDocument`: 1 to 131072 characters
+    pub assume_role_policy_document: Option<String>,
+    /// `Description`: at most 1000 characters
+    pub description: Option<String>,
+    /// `MaxSessionDuration`: 3600 to 43200
+    pub max_session_duration: Option<i32>,
+    /// `PermissionsBoundary`
+    pub permissions_boundary: Option<AttachedPermissionsBoundary>,
+    /// `Tags`: at most 50 elements
+    pub tags: Option<Vec<Tag>>,
+    /// `RoleLastUsed`
+    pub role_last_used: Option<RoleLastUsed>,
+    /// `SourceRoleTemplate`
+    pub source_role_template: Option<SourceRoleTemplate>,
+}
+
+/// `RoleDetail`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct RoleDetail {
+    /// `Path`: 1 to 512 characters
+    pub path: Option<String>,
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: Option<String>,
+    /// `RoleId`: 16 to 128 characters
+    pub role_id: Option<String>,
+    /// `Arn`: 20 to 2048 characters
+    pub arn: Option<String>,
+    /// `CreateDate`
+    pub create_date: Option<Timestamp>,
+    /// `AssumeRolePolicyDocument`: 1 to 131072 characters
+    pub assume_role_policy_document: Option<String>,
+    /// `InstanceProfileList`
+    pub instance_profile_list: Option<Vec<InstanceProfile>>,
+    /// `RolePolicyList`
+    pub role_policy_list: Option<Vec<PolicyDetail>>,
+    /// `AttachedManagedPolicies`
+    pub attached_managed_policies: Option<Vec<AttachedPolicy>>,
+    /// `PermissionsBoundary`
+    pub permissions_boundary: Option<AttachedPermissionsBoundary>,
+    /// `Tags`: at most 50 elements
+    pub tags: Option<Vec<Tag>>,
+    /// `RoleLastUsed`
+    pub role_last_used: Option<RoleLastUsed>,
+}
+
+/// `RoleLastUsed`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct RoleLastUsed {
+    /// `LastUsedDate`
+    pub last_used_date: Option<Timestamp>,
+    /// `Region`
+    pub region: Option<String>,
+}
+
+/// `SSHPublicKeyMetadata`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SSHPublicKeyMetadata {
+    /// `UserName`: 1 to 64 characters
+    pub user_name: String,
+    /// `SSHPublicKeyId`: 20 to 128 characters
+    pub ssh_public_key_id: String,
+    /// `Status`
+    pub status: StatusType,
+    /// `UploadDate`
+    pub upload_date: Timestamp,
+}
+
+/// `ServiceSpecificCredentialMetadata`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceSpecificCredentialMetadata {
+    /// `UserName`: 1 to 64 characters
+    pub user_name: String,
+    /// `Status`
+    pub status: StatusType,
+    /// `ServiceUserName`: 0 to 200 characters
+    pub service_user_name: Option<String>,
+    /// `ServiceCredentialAlias`: 0 to 200 characters
+    pub service_credential_alias: Option<String>,
+    /// `CreateDate`
+    pub create_date: Timestamp,
+    /// `ExpirationDate`
+    pub expiration_date: Option<Timestamp>,
+    /// `ServiceSpecificCredentialId`: 20 to 128 characters
+    pub service_specific_credential_id: String,
+    /// `ServiceName`
+    pub service_name: String,
+}
+
+/// `SetDefaultPolicyVersionRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct SetDefaultPolicyVersionRequest {
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+    /// `VersionId`
+    pub version_id: String,
+}
+
+impl Validate for SetDefaultPolicyVersionRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+        checks::policy_version_id_type(&self.version_id, &path.member("versionId"), violations);
+    }
+}
+
+/// `SigningCertificate`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningCertificate {
+    /// `UserName`: 1 to 64 characters
+    pub user_name: String,
+    /// `CertificateId`: 24 to 128 characters
+    pub certificate_id: String,
+    /// `CertificateBody`: 1 to 16384 characters
+    pub certificate_body: String,
+    /// `Status`
+    pub status: StatusType,
+    /// `UploadDate`
+    pub upload_date: Option<Timestamp>,
+}
+
+/// `SourceRoleTemplate`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct SourceRoleTemplate {
+    /// `TemplateArn`: 20 to 2048 characters
+    pub template_arn: String,
+    /// `TemplateMinorVersion`
+    pub template_minor_version: i32,
+}
+
+/// `Tag`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Tag {
+    /// `Key`: 1 to 128 characters
+    pub key: String,
+    /// `Value`: 0 to 256 characters
+    pub value: String,
+}
+
+impl Validate for Tag {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::tag_key_type(&self.key, &path.member("key"), violations);
+        checks::tag_value_type(&self.value, &path.member("value"), violations);
+    }
+}
+
+/// `TagMFADeviceRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct TagMFADeviceRequest {
+    /// `SerialNumber`: 9 to 256 characters
+    pub serial_number: String,
+    /// `Tags`: at most 50 elements
+    pub tags: Vec<Tag>,
+}
+
+impl Validate for TagMFADeviceRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::serial_number_type(&self.serial_number, &path.member("serialNumber"), violations);
+        for (number, element) in self.tags.iter().enumerate() {
+            element.validate(&path.member("tags").element(number.saturating_add(1)), violations);
+        }
+    }
+}
+
+/// `TagOpenIDConnectProviderRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct TagOpenIDConnectProviderRequest {
+    /// `OpenIDConnectProviderArn`: 20 to 2048 characters
+    pub open_id_connect_provider_arn: String,
+    /// `Tags`: at most 50 elements
+    pub tags: Vec<Tag>,
+}
+
+impl Validate for TagOpenIDConnectProviderRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.open_id_connect_provider_arn, &path.member("openIDConnectProviderArn"), violations);
+        for (number, element) in self.tags.iter().enumerate() {
+            element.validate(&path.member("tags").element(number.saturating_add(1)), violations);
+        }
+    }
+}
+
+/// `TagPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct TagPolicyRequest {
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+    /// `Tags`: at most 50 elements
+    pub tags: Vec<Tag>,
+}
+
+impl Validate for TagPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+        for (number, element) in self.tags.iter().enumerate() {
+            element.validate(&path.member("tags").element(number.saturating_add(1)), violations);
+        }
+    }
+}
+
+/// `TagRoleRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct TagRoleRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `Tags`: at most 50 elements
+    pub tags: Vec<Tag>,
+}
+
+impl Validate for TagRoleRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+        for (number, element) in self.tags.iter().enumerate() {
+            element.validate(&path.member("tags").element(number.saturating_add(1)), violations);
+        }
+    }
+}
+
+/// `TagUserRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct TagUserRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: String,
+    /// `Tags`: at most 50 elements
+    pub tags: Vec<Tag>,
+}
+
+impl Validate for TagUserRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::existing_user_name_type(&self.user_name, &path.member("userName"), violations);
+        for (number, element) in self.tags.iter().enumerate() {
+            element.validate(&path.member("tags").element(number.saturating_add(1)), violations);
+        }
+    }
+}
+
+/// `UntagMFADeviceRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct UntagMFADeviceRequest {
+    /// `SerialNumber`: 9 to 256 characters
+    pub serial_number: String,
+    /// `TagKeys`: at most 50 elements
+    pub tag_keys: Vec<String>,
+}
+
+impl Validate for UntagMFADeviceRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::serial_number_type(&self.serial_number, &path.member("serialNumber"), violations);
+        checks::tag_key_list_type(&self.tag_keys, &path.member("tagKeys"), violations);
+    }
+}
+
+/// `UntagOpenIDConnectProviderRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct UntagOpenIDConnectProviderRequest {
+    /// `OpenIDConnectProviderArn`: 20 to 2048 characters
+    pub open_id_connect_provider_arn: String,
+    /// `TagKeys`: at most 50 elements
+    pub tag_keys: Vec<String>,
+}
+
+impl Validate for UntagOpenIDConnectProviderRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.open_id_connect_provider_arn, &path.member("openIDConnectProviderArn"), violations);
+        checks::tag_key_list_type(&self.tag_keys, &path.member("tagKeys"), violations);
+    }
+}
+
+/// `UntagPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct UntagPolicyRequest {
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: String,
+    /// `TagKeys`: at most 50 elements
+    pub tag_keys: Vec<String>,
+}
+
+impl Validate for UntagPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.policy_arn, &path.member("policyArn"), violations);
+        checks::tag_key_list_type(&self.tag_keys, &path.member("tagKeys"), violations);
+    }
+}
+
+/// `UntagRoleRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct UntagRoleRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `TagKeys`: at most 50 elements
+    pub tag_keys: Vec<String>,
+}
+
+impl Validate for UntagRoleRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+        checks::tag_key_list_type(&self.tag_keys, &path.member("tagKeys"), violations);
+    }
+}
+
+/// `UntagUserRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct UntagUserRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: String,
+    /// `TagKeys`: at most 50 elements
+    pub tag_keys: Vec<String>,
+}
+
+impl Validate for UntagUserRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::existing_user_name_type(&self.user_name, &path.member("userName"), violations);
+        checks::tag_key_list_type(&self.tag_keys, &path.member("tagKeys"), violations);
+    }
+}
+
+/// `UpdateAccessKeyRequest`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpdateAccessKeyRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: Option<String>,
+    /// `AccessKeyId`: 16 to 128 characters
+    pub access_key_id: String,
+    /// `Status`
+    pub status: StatusType,
+}
+
+impl Validate for UpdateAccessKeyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.user_name {
+            checks::existing_user_name_type(value, &path.member("userName"), violations);
+        }
+        checks::access_key_id_type(&self.access_key_id, &path.member("accessKeyId"), violations);
+    }
+}
+
+/// `UpdateAssumeRolePolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct UpdateAssumeRolePolicyRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `PolicyDocument`: 1 to 131072 characters
+    pub policy_document: String,
+}
+
+impl Validate for UpdateAssumeRolePolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+        checks::policy_document_type(&self.policy_document, &path.member("policyDocument"), violations);
+    }
+}
+
+/// `UpdateGroupRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct UpdateGroupRequest {
+    /// `GroupName`: 1 to 128 characters
+    pub group_name: String,
+    /// `NewPath`: 1 to 512 characters
+    pub new_path: Option<String>,
+    /// `NewGroupName`: 1 to 128 characters
+    pub new_group_name: Option<String>,
+}
+
+impl Validate for UpdateGroupRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::group_name_type(&self.group_name, &path.member("groupName"), violations);
+        if let Some(value) = &self.new_path {
+            checks::path_type(value, &path.member("newPath"), violations);
+        }
+        if let Some(value) = &self.new_group_name {
+            checks::group_name_type(value, &path.member("newGroupName"), violations);
+        }
+    }
+}
+
+/// `UpdateOpenIDConnectProviderThumbprintRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct UpdateOpenIDConnectProviderThumbprintRequest {
+    /// `OpenIDConnectProviderArn`: 20 to 2048 characters
+    pub open_id_connect_provider_arn: String,
+    /// `ThumbprintList`
+    pub thumbprint_list: Vec<String>,
+}
+
+impl Validate for UpdateOpenIDConnectProviderThumbprintRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.open_id_connect_provider_arn, &path.member("openIDConnectProviderArn"), violations);
+        checks::thumbprint_list_type(&self.thumbprint_list, &path.member("thumbprintList"), violations);
+    }
+}
+
+/// `UpdateRoleDescriptionRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct UpdateRoleDescriptionRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `Description`: at most 1000 characters
+    pub description: String,
+}
+
+impl Validate for UpdateRoleDescriptionRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+        checks::role_description_type(&self.description, &path.member("description"), violations);
+    }
+}
+
+/// `UpdateRoleDescriptionResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct UpdateRoleDescriptionResponse {
+    /// `Role`
+    pub role: Option<Role>,
+}
+
+/// `UpdateRoleRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct UpdateRoleRequest {
+    /// `RoleName`: 1 to 64 characters
+    pub role_name: String,
+    /// `Description`: at most 1000 characters
+    pub description: Option<String>,
+    /// `MaxSessionDuration`: 3600 to 43200
+    pub max_session_duration: Option<i32>,
+}
+
+impl Validate for UpdateRoleRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::role_name_type(&self.role_name, &path.member("roleName"), violations);
+        if let Some(value) = &self.description {
+            checks::role_description_type(value, &path.member("description"), violations);
+        }
+        if let Some(value) = self.max_session_duration {
+            checks::role_max_session_duration_type(value, &path.member("maxSessionDuration"), violations);
+        }
+    }
+}
+
+/// `UpdateRoleResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct UpdateRoleResponse {}
+
+/// `UpdateUserRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct UpdateUserRequest {
+    /// `UserName`: 1 to 128 characters
+    pub user_name: String,
+    /// `NewPath`: 1 to 512 characters
+    pub new_path: Option<String>,
+    /// `NewUserName`: 1 to 64 characters
+    pub new_user_name: Option<String>,
+}
+
+impl Validate for UpdateUserRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::existing_user_name_type(&self.user_name, &path.member("userName"), violations);
+        if let Some(value) = &self.new_path {
+            checks::path_type(value, &path.member("newPath"), violations);
+        }
+        if let Some(value) = &self.new_user_name {
+            checks::user_name_type(value, &path.member("newUserName"), violations);
+        }
+    }
+}
+
+/// `User`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct User {
+    /// `Path`: 1 to 512 characters
+    pub path: Option<String>,
+    /// `UserName`: 1 to 64 characters
+    pub user_name: Option<String>,
+    /// `UserId`: 16 to 128 characters
+    pub user_id: String,
+    /// `Arn`: 20 to 2048 characters
+    pub arn: String,
+    /// `CreateDate`
+    pub create_date: Timestamp,
+    /// `PasswordLastUsed`
+    pub password_last_used: Option<Timestamp>,
+    /// `PermissionsBoundary`
+    pub permissions_boundary: Option<AttachedPermissionsBoundary>,
+    /// `Tags`: at most 50 elements
+    pub tags: Option<Vec<Tag>>,
+}
+
+/// `UserDetail`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct UserDetail {
+    /// `Path`: 1 to 512 characters
+    pub path: Option<String>,
+    /// `UserName`: 1 to 64 characters
+    pub user_name: Option<String>,
+    /// `UserId`: 16 to 128 characters
+    pub user_id: Option<String>,
+    /// `Arn`: 20 to 2048 characters
+    pub arn: Option<String>,
+    /// `CreateDate`
+    pub create_date: Option<Timestamp>,
+    /// `UserPolicyList`
+    pub user_policy_list: Option<Vec<PolicyDetail>>,
+    /// `GroupList`
+    pub group_list: Option<Vec<String>>,
+    /// `AttachedManagedPolicies`
+    pub attached_managed_policies: Option<Vec<AttachedPolicy>>,
+    /// `PermissionsBoundary`
+    pub permissions_boundary: Option<AttachedPermissionsBoundary>,
+    /// `Tags`: at most 50 elements
+    pub tags: Option<Vec<Tag>>,
+}
+
+/// `VirtualMFADevice`
+#[derive(Default)]
+pub struct VirtualMFADevice {
+    /// `SerialNumber`: 9 to 256 characters
+    pub serial_number: String,
+    /// `Base32StringSeed`
+    pub base32_string_seed: Option<SecretBytes>,
+    /// `QRCodePNG`
+    pub qr_code_png: Option<SecretBytes>,
+    /// `User`
+    pub user: Option<User>,
+    /// `EnableDate`
+    pub enable_date: Option<Timestamp>,
+    /// `Tags`: at most 50 elements
+    pub tags: Option<Vec<Tag>>,
+}
+
+/// `GetAccountPasswordPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetAccountPasswordPolicyRequest {}
+
+impl Validate for GetAccountPasswordPolicyRequest {
+    fn validate(&self, _path: &Path<'_>, _violations: &mut Violations) {}
+}
+
+/// `GetAccountSummaryRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetAccountSummaryRequest {}
+
+impl Validate for GetAccountSummaryRequest {
+    fn validate(&self, _path: &Path<'_>, _violations: &mut Violations) {}
+}
+
 /// The operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
+    /// `AddClientIDToOpenIDConnectProvider`
+    AddClientIDToOpenIDConnectProvider,
+    /// `AddUserToGroup`
+    AddUserToGroup,
+    /// `AttachGroupPolicy`
+    AttachGroupPolicy,
+    /// `AttachRolePolicy`
+    AttachRolePolicy,
+    /// `AttachUserPolicy`
+    AttachUserPolicy,
     /// `CreateAccessKey`
     CreateAccessKey,
+    /// `CreateAccountAlias`
+    CreateAccountAlias,
+    /// `CreateGroup`
+    CreateGroup,
+    /// `CreateOpenIDConnectProvider`
+    CreateOpenIDConnectProvider,
+    /// `CreatePolicy`
+    CreatePolicy,
+    /// `CreatePolicyVersion`
+    CreatePolicyVersion,
+    /// `CreateRole`
+    CreateRole,
+    /// `CreateUser`
+    CreateUser,
+    /// `CreateVirtualMFADevice`
+    CreateVirtualMFADevice,
+    /// `DeactivateMFADevice`
+    DeactivateMFADevice,
     /// `DeleteAccessKey`
     DeleteAccessKey,
+    /// `DeleteAccountAlias`
+    DeleteAccountAlias,
+    /// `DeleteGroup`
+    DeleteGroup,
+    /// `DeleteGroupPolicy`
+    DeleteGroupPolicy,
+    /// `DeleteLoginProfile`
+    DeleteLoginProfile,
+    /// `DeleteOpenIDConnectProvider`
+    DeleteOpenIDConnectProvider,
+    /// `DeletePolicy`
+    DeletePolicy,
+    /// `DeletePolicyVersion`
+    DeletePolicyVersion,
+    /// `DeleteRole`
+    DeleteRole,
+    /// `DeleteRolePermissionsBoundary`
+    DeleteRolePermissionsBoundary,
+    /// `DeleteRolePolicy`
+    DeleteRolePolicy,
+    /// `DeleteUser`
+    DeleteUser,
+    /// `DeleteUserPermissionsBoundary`
+    DeleteUserPermissionsBoundary,
+    /// `DeleteUserPolicy`
+    DeleteUserPolicy,
+    /// `DeleteVirtualMFADevice`
+    DeleteVirtualMFADevice,
+    /// `DetachGroupPolicy`
+    DetachGroupPolicy,
+    /// `DetachRolePolicy`
+    DetachRolePolicy,
+    /// `DetachUserPolicy`
+    DetachUserPolicy,
+    /// `EnableMFADevice`
+    EnableMFADevice,
+    /// `GetAccessKeyLastUsed`
+    GetAccessKeyLastUsed,
+    /// `GetAccountAuthorizationDetails`
+    GetAccountAuthorizationDetails,
+    /// `GetAccountPasswordPolicy`
+    GetAccountPasswordPolicy,
+    /// `GetAccountSummary`
+    GetAccountSummary,
+    /// `GetGroup`
+    GetGroup,
+    /// `GetGroupPolicy`
+    GetGroupPolicy,
+    /// `GetLoginProfile`
+    GetLoginProfile,
+    /// `GetMFADevice`
+    GetMFADevice,
+    /// `GetOpenIDConnectProvider`
+    GetOpenIDConnectProvider,
+    /// `GetPolicy`
+    GetPolicy,
+    /// `GetPolicyVersion`
+    GetPolicyVersion,
+    /// `GetRole`
+    GetRole,
+    /// `GetRolePolicy`
+    GetRolePolicy,
+    /// `GetUser`
+    GetUser,
+    /// `GetUserPolicy`
+    GetUserPolicy,
     /// `ListAccessKeys`
     ListAccessKeys,
+    /// `ListAccountAliases`
+    ListAccountAliases,
+    /// `ListAttachedGroupPolicies`
+    ListAttachedGroupPolicies,
+    /// `ListAttachedRolePolicies`
+    ListAttachedRolePolicies,
+    /// `ListAttachedUserPolicies`
+    ListAttachedUserPolicies,
+    /// `ListEntitiesForPolicy`
+    ListEntitiesForPolicy,
+    /// `ListGroupPolicies`
+    ListGroupPolicies,
+    /// `ListGroups`
+    ListGroups,
+    /// `ListGroupsForUser`
+    ListGroupsForUser,
+    /// `ListInstanceProfilesForRole`
+    ListInstanceProfilesForRole,
+    /// `ListMFADeviceTags`
+    ListMFADeviceTags,
+    /// `ListMFADevices`
+    ListMFADevices,
+    /// `ListOpenIDConnectProviderTags`
+    ListOpenIDConnectProviderTags,
+    /// `ListOpenIDConnectProviders`
+    ListOpenIDConnectProviders,
+    /// `ListPolicies`
+    ListPolicies,
+    /// `ListPolicyTags`
+    ListPolicyTags,
+    /// `ListPolicyVersions`
+    ListPolicyVersions,
+    /// `ListRolePolicies`
+    ListRolePolicies,
+    /// `ListRoleTags`
+    ListRoleTags,
+    /// `ListRoles`
+    ListRoles,
+    /// `ListSSHPublicKeys`
+    ListSSHPublicKeys,
+    /// `ListServiceSpecificCredentials`
+    ListServiceSpecificCredentials,
+    /// `ListSigningCertificates`
+    ListSigningCertificates,
+    /// `ListUserPolicies`
+    ListUserPolicies,
+    /// `ListUserTags`
+    ListUserTags,
+    /// `ListUsers`
+    ListUsers,
+    /// `ListVirtualMFADevices`
+    ListVirtualMFADevices,
+    /// `PutGroupPolicy`
+    PutGroupPolicy,
+    /// `PutRolePermissionsBoundary`
+    PutRolePermissionsBoundary,
+    /// `PutRolePolicy`
+    PutRolePolicy,
+    /// `PutUserPermissionsBoundary`
+    PutUserPermissionsBoundary,
+    /// `PutUserPolicy`
+    PutUserPolicy,
+    /// `RemoveClientIDFromOpenIDConnectProvider`
+    RemoveClientIDFromOpenIDConnectProvider,
+    /// `RemoveUserFromGroup`
+    RemoveUserFromGroup,
+    /// `ResyncMFADevice`
+    ResyncMFADevice,
+    /// `SetDefaultPolicyVersion`
+    SetDefaultPolicyVersion,
+    /// `TagMFADevice`
+    TagMFADevice,
+    /// `TagOpenIDConnectProvider`
+    TagOpenIDConnectProvider,
+    /// `TagPolicy`
+    TagPolicy,
+    /// `TagRole`
+    TagRole,
+    /// `TagUser`
+    TagUser,
+    /// `UntagMFADevice`
+    UntagMFADevice,
+    /// `UntagOpenIDConnectProvider`
+    UntagOpenIDConnectProvider,
+    /// `UntagPolicy`
+    UntagPolicy,
+    /// `UntagRole`
+    UntagRole,
+    /// `UntagUser`
+    UntagUser,
+    /// `UpdateAccessKey`
+    UpdateAccessKey,
+    /// `UpdateAssumeRolePolicy`
+    UpdateAssumeRolePolicy,
+    /// `UpdateGroup`
+    UpdateGroup,
+    /// `UpdateOpenIDConnectProviderThumbprint`
+    UpdateOpenIDConnectProviderThumbprint,
+    /// `UpdateRole`
+    UpdateRole,
+    /// `UpdateRoleDescription`
+    UpdateRoleDescription,
+    /// `UpdateUser`
+    UpdateUser,
 }
 
 impl Operation {
     /// Every operation, in alphabetical order.
-    pub const ALL: &[Self] = &[Self::CreateAccessKey, Self::DeleteAccessKey, Self::ListAccessKeys];
+    pub const ALL: &[Self] = &[
+        Self::AddClientIDToOpenIDConnectProvider,
+        Self::AddUserToGroup,
+        Self::AttachGroupPolicy,
+        Self::AttachRolePolicy,
+        Self::AttachUserPolicy,
+        Self::CreateAccessKey,
+        Self::CreateAccountAlias,
+        Self::CreateGroup,
+        Self::CreateOpenIDConnectProvider,
+        Self::CreatePolicy,
+        Self::CreatePolicyVersion,
+        Self::CreateRole,
+        Self::CreateUser,
+        Self::CreateVirtualMFADevice,
+        Self::DeactivateMFADevice,
+        Self::DeleteAccessKey,
+        Self::DeleteAccountAlias,
+        Self::DeleteGroup,
+        Self::DeleteGroupPolicy,
+        Self::DeleteLoginProfile,
+        Self::DeleteOpenIDConnectProvider,
+        Self::DeletePolicy,
+        Self::DeletePolicyVersion,
+        Self::DeleteRole,
+        Self::DeleteRolePermissionsBoundary,
+        Self::DeleteRolePolicy,
+        Self::DeleteUser,
+        Self::DeleteUserPermissionsBoundary,
+        Self::DeleteUserPolicy,
+        Self::DeleteVirtualMFADevice,
+        Self::DetachGroupPolicy,
+        Self::DetachRolePolicy,
+        Self::DetachUserPolicy,
+        Self::EnableMFADevice,
+        Self::GetAccessKeyLastUsed,
+        Self::GetAccountAuthorizationDetails,
+        Self::GetAccountPasswordPolicy,
+        Self::GetAccountSummary,
+        Self::GetGroup,
+        Self::GetGroupPolicy,
+        Self::GetLoginProfile,
+        Self::GetMFADevice,
+        Self::GetOpenIDConnectProvider,
+        Self::GetPolicy,
+        Self::GetPolicyVersion,
+        Self::GetRole,
+        Self::GetRolePolicy,
+        Self::GetUser,
+        Self::GetUserPolicy,
+        Self::ListAccessKeys,
+        Self::ListAccountAliases,
+        Self::ListAttachedGroupPolicies,
+        Self::ListAttachedRolePolicies,
+        Self::ListAttachedUserPolicies,
+        Self::ListEntitiesForPolicy,
+        Self::ListGroupPolicies,
+        Self::ListGroups,
+        Self::ListGroupsForUser,
+        Self::ListInstanceProfilesForRole,
+        Self::ListMFADeviceTags,
+        Self::ListMFADevices,
+        Self::ListOpenIDConnectProviderTags,
+        Self::ListOpenIDConnectProviders,
+        Self::ListPolicies,
+        Self::ListPolicyTags,
+        Self::ListPolicyVersions,
+        Self::ListRolePolicies,
+        Self::ListRoleTags,
+        Self::ListRoles,
+        Self::ListSSHPublicKeys,
+        Self::ListServiceSpecificCredentials,
+        Self::ListSigningCertificates,
+        Self::ListUserPolicies,
+        Self::ListUserTags,
+        Self::ListUsers,
+        Self::ListVirtualMFADevices,
+        Self::PutGroupPolicy,
+        Self::PutRolePermissionsBoundary,
+        Self::PutRolePolicy,
+        Self::PutUserPermissionsBoundary,
+        Self::PutUserPolicy,
+        Self::RemoveClientIDFromOpenIDConnectProvider,
+        Self::RemoveUserFromGroup,
+        Self::ResyncMFADevice,
+        Self::SetDefaultPolicyVersion,
+        Self::TagMFADevice,
+        Self::TagOpenIDConnectProvider,
+        Self::TagPolicy,
+        Self::TagRole,
+        Self::TagUser,
+        Self::UntagMFADevice,
+        Self::UntagOpenIDConnectProvider,
+        Self::UntagPolicy,
+        Self::UntagRole,
+        Self::UntagUser,
+        Self::UpdateAccessKey,
+        Self::UpdateAssumeRolePolicy,
+        Self::UpdateGroup,
+        Self::UpdateOpenIDConnectProviderThumbprint,
+        Self::UpdateRole,
+        Self::UpdateRoleDescription,
+        Self::UpdateUser,
+    ];
 
     /// The name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::AddClientIDToOpenIDConnectProvider => "AddClientIDToOpenIDConnectProvider",
+            Self::AddUserToGroup => "AddUserToGroup",
+            Self::AttachGroupPolicy => "AttachGroupPolicy",
+            Self::AttachRolePolicy => "AttachRolePolicy",
+            Self::AttachUserPolicy => "AttachUserPolicy",
             Self::CreateAccessKey => "CreateAccessKey",
+            Self::CreateAccountAlias => "CreateAccountAlias",
+            Self::CreateGroup => "CreateGroup",
+            Self::CreateOpenIDConnectProvider => "CreateOpenIDConnectProvider",
+            Self::CreatePolicy => "CreatePolicy",
+            Self::CreatePolicyVersion => "CreatePolicyVersion",
+            Self::CreateRole => "CreateRole",
+            Self::CreateUser => "CreateUser",
+            Self::CreateVirtualMFADevice => "CreateVirtualMFADevice",
+            Self::DeactivateMFADevice => "DeactivateMFADevice",
             Self::DeleteAccessKey => "DeleteAccessKey",
+            Self::DeleteAccountAlias => "DeleteAccountAlias",
+            Self::DeleteGroup => "DeleteGroup",
+            Self::DeleteGroupPolicy => "DeleteGroupPolicy",
+            Self::DeleteLoginProfile => "DeleteLoginProfile",
+            Self::DeleteOpenIDConnectProvider => "DeleteOpenIDConnectProvider",
+            Self::DeletePolicy => "DeletePolicy",
+            Self::DeletePolicyVersion => "DeletePolicyVersion",
+            Self::DeleteRole => "DeleteRole",
+            Self::DeleteRolePermissionsBoundary => "DeleteRolePermissionsBoundary",
+            Self::DeleteRolePolicy => "DeleteRolePolicy",
+            Self::DeleteUser => "DeleteUser",
+            Self::DeleteUserPermissionsBoundary => "DeleteUserPermissionsBoundary",
+            Self::DeleteUserPolicy => "DeleteUserPolicy",
+            Self::DeleteVirtualMFADevice => "DeleteVirtualMFADevice",
+            Self::DetachGroupPolicy => "DetachGroupPolicy",
+            Self::DetachRolePolicy => "DetachRolePolicy",
+            Self::DetachUserPolicy => "DetachUserPolicy",
+            Self::EnableMFADevice => "EnableMFADevice",
+            Self::GetAccessKeyLastUsed => "GetAccessKeyLastUsed",
+            Self::GetAccountAuthorizationDetails => "GetAccountAuthorizationDetails",
+            Self::GetAccountPasswordPolicy => "GetAccountPasswordPolicy",
+            Self::GetAccountSummary => "GetAccountSummary",
+            Self::GetGroup => "GetGroup",
+            Self::GetGroupPolicy => "GetGroupPolicy",
+            Self::GetLoginProfile => "GetLoginProfile",
+            Self::GetMFADevice => "GetMFADevice",
+            Self::GetOpenIDConnectProvider => "GetOpenIDConnectProvider",
+            Self::GetPolicy => "GetPolicy",
+            Self::GetPolicyVersion => "GetPolicyVersion",
+            Self::GetRole => "GetRole",
+            Self::GetRolePolicy => "GetRolePolicy",
+            Self::GetUser => "GetUser",
+            Self::GetUserPolicy => "GetUserPolicy",
             Self::ListAccessKeys => "ListAccessKeys",
+            Self::ListAccountAliases => "ListAccountAliases",
+            Self::ListAttachedGroupPolicies => "ListAttachedGroupPolicies",
+            Self::ListAttachedRolePolicies => "ListAttachedRolePolicies",
+            Self::ListAttachedUserPolicies => "ListAttachedUserPolicies",
+            Self::ListEntitiesForPolicy => "ListEntitiesForPolicy",
+            Self::ListGroupPolicies => "ListGroupPolicies",
+            Self::ListGroups => "ListGroups",
+            Self::ListGroupsForUser => "ListGroupsForUser",
+            Self::ListInstanceProfilesForRole => "ListInstanceProfilesForRole",
+            Self::ListMFADeviceTags => "ListMFADeviceTags",
+            Self::ListMFADevices => "ListMFADevices",
+            Self::ListOpenIDConnectProviderTags => "ListOpenIDConnectProviderTags",
+            Self::ListOpenIDConnectProviders => "ListOpenIDConnectProviders",
+            Self::ListPolicies => "ListPolicies",
+            Self::ListPolicyTags => "ListPolicyTags",
+            Self::ListPolicyVersions => "ListPolicyVersions",
+            Self::ListRolePolicies => "ListRolePolicies",
+            Self::ListRoleTags => "ListRoleTags",
+            Self::ListRoles => "ListRoles",
+            Self::ListSSHPublicKeys => "ListSSHPublicKeys",
+            Self::ListServiceSpecificCredentials => "ListServiceSpecificCredentials",
+            Self::ListSigningCertificates => "ListSigningCertificates",
+            Self::ListUserPolicies => "ListUserPolicies",
+            Self::ListUserTags => "ListUserTags",
+            Self::ListUsers => "ListUsers",
+            Self::ListVirtualMFADevices => "ListVirtualMFADevices",
+            Self::PutGroupPolicy => "PutGroupPolicy",
+            Self::PutRolePermissionsBoundary => "PutRolePermissionsBoundary",
+            Self::PutRolePolicy => "PutRolePolicy",
+            Self::PutUserPermissionsBoundary => "PutUserPermissionsBoundary",
+            Self::PutUserPolicy => "PutUserPolicy",
+            Self::RemoveClientIDFromOpenIDConnectProvider => "RemoveClientIDFromOpenIDConnectProvider",
+            Self::RemoveUserFromGroup => "RemoveUserFromGroup",
+            Self::ResyncMFADevice => "ResyncMFADevice",
+            Self::SetDefaultPolicyVersion => "SetDefaultPolicyVersion",
+            Self::TagMFADevice => "TagMFADevice",
+            Self::TagOpenIDConnectProvider => "TagOpenIDConnectProvider",
+            Self::TagPolicy => "TagPolicy",
+            Self::TagRole => "TagRole",
+            Self::TagUser => "TagUser",
+            Self::UntagMFADevice => "UntagMFADevice",
+            Self::UntagOpenIDConnectProvider => "UntagOpenIDConnectProvider",
+            Self::UntagPolicy => "UntagPolicy",
+            Self::UntagRole => "UntagRole",
+            Self::UntagUser => "UntagUser",
+            Self::UpdateAccessKey => "UpdateAccessKey",
+            Self::UpdateAssumeRolePolicy => "UpdateAssumeRolePolicy",
+            Self::UpdateGroup => "UpdateGroup",
+            Self::UpdateOpenIDConnectProviderThumbprint => "UpdateOpenIDConnectProviderThumbprint",
+            Self::UpdateRole => "UpdateRole",
+            Self::UpdateRoleDescription => "UpdateRoleDescription",
+            Self::UpdateUser => "UpdateUser",
         }
     }
 
     /// The operation of a name.
     pub fn parse(name: &str) -> Option<Self> {
         Some(match name {
+            "AddClientIDToOpenIDConnectProvider" => Self::AddClientIDToOpenIDConnectProvider,
+            "AddUserToGroup" => Self::AddUserToGroup,
+            "AttachGroupPolicy" => Self::AttachGroupPolicy,
+            "AttachRolePolicy" => Self::AttachRolePolicy,
+            "AttachUserPolicy" => Self::AttachUserPolicy,
             "CreateAccessKey" => Self::CreateAccessKey,
+            "CreateAccountAlias" => Self::CreateAccountAlias,
+            "CreateGroup" => Self::CreateGroup,
+            "CreateOpenIDConnectProvider" => Self::CreateOpenIDConnectProvider,
+            "CreatePolicy" => Self::CreatePolicy,
+            "CreatePolicyVersion" => Self::CreatePolicyVersion,
+            "CreateRole" => Self::CreateRole,
+            "CreateUser" => Self::CreateUser,
+            "CreateVirtualMFADevice" => Self::CreateVirtualMFADevice,
+            "DeactivateMFADevice" => Self::DeactivateMFADevice,
             "DeleteAccessKey" => Self::DeleteAccessKey,
+            "DeleteAccountAlias" => Self::DeleteAccountAlias,
+            "DeleteGroup" => Self::DeleteGroup,
+            "DeleteGroupPolicy" => Self::DeleteGroupPolicy,
+            "DeleteLoginProfile" => Self::DeleteLoginProfile,
+            "DeleteOpenIDConnectProvider" => Self::DeleteOpenIDConnectProvider,
+            "DeletePolicy" => Self::DeletePolicy,
+            "DeletePolicyVersion" => Self::DeletePolicyVersion,
+            "DeleteRole" => Self::DeleteRole,
+            "DeleteRolePermissionsBoundary" => Self::DeleteRolePermissionsBoundary,
+            "DeleteRolePolicy" => Self::DeleteRolePolicy,
+            "DeleteUser" => Self::DeleteUser,
+            "DeleteUserPermissionsBoundary" => Self::DeleteUserPermissionsBoundary,
+            "DeleteUserPolicy" => Self::DeleteUserPolicy,
+            "DeleteVirtualMFADevice" => Self::DeleteVirtualMFADevice,
+            "DetachGroupPolicy" => Self::DetachGroupPolicy,
+            "DetachRolePolicy" => Self::DetachRolePolicy,
+            "DetachUserPolicy" => Self::DetachUserPolicy,
+            "EnableMFADevice" => Self::EnableMFADevice,
+            "GetAccessKeyLastUsed" => Self::GetAccessKeyLastUsed,
+            "GetAccountAuthorizationDetails" => Self::GetAccountAuthorizationDetails,
+            "GetAccountPasswordPolicy" => Self::GetAccountPasswordPolicy,
+            "GetAccountSummary" => Self::GetAccountSummary,
+            "GetGroup" => Self::GetGroup,
+            "GetGroupPolicy" => Self::GetGroupPolicy,
+            "GetLoginProfile" => Self::GetLoginProfile,
+            "GetMFADevice" => Self::GetMFADevice,
+            "GetOpenIDConnectProvider" => Self::GetOpenIDConnectProvider,
+            "GetPolicy" => Self::GetPolicy,
+            "GetPolicyVersion" => Self::GetPolicyVersion,
+            "GetRole" => Self::GetRole,
+            "GetRolePolicy" => Self::GetRolePolicy,
+            "GetUser" => Self::GetUser,
+            "GetUserPolicy" => Self::GetUserPolicy,
             "ListAccessKeys" => Self::ListAccessKeys,
+            "ListAccountAliases" => Self::ListAccountAliases,
+            "ListAttachedGroupPolicies" => Self::ListAttachedGroupPolicies,
+            "ListAttachedRolePolicies" => Self::ListAttachedRolePolicies,
+            "ListAttachedUserPolicies" => Self::ListAttachedUserPolicies,
+            "ListEntitiesForPolicy" => Self::ListEntitiesForPolicy,
+            "ListGroupPolicies" => Self::ListGroupPolicies,
+            "ListGroups" => Self::ListGroups,
+            "ListGroupsForUser" => Self::ListGroupsForUser,
+            "ListInstanceProfilesForRole" => Self::ListInstanceProfilesForRole,
+            "ListMFADeviceTags" => Self::ListMFADeviceTags,
+            "ListMFADevices" => Self::ListMFADevices,
+            "ListOpenIDConnectProviderTags" => Self::ListOpenIDConnectProviderTags,
+            "ListOpenIDConnectProviders" => Self::ListOpenIDConnectProviders,
+            "ListPolicies" => Self::ListPolicies,
+            "ListPolicyTags" => Self::ListPolicyTags,
+            "ListPolicyVersions" => Self::ListPolicyVersions,
+            "ListRolePolicies" => Self::ListRolePolicies,
+            "ListRoleTags" => Self::ListRoleTags,
+            "ListRoles" => Self::ListRoles,
+            "ListSSHPublicKeys" => Self::ListSSHPublicKeys,
+            "ListServiceSpecificCredentials" => Self::ListServiceSpecificCredentials,
+            "ListSigningCertificates" => Self::ListSigningCertificates,
+            "ListUserPolicies" => Self::ListUserPolicies,
+            "ListUserTags" => Self::ListUserTags,
+            "ListUsers" => Self::ListUsers,
+            "ListVirtualMFADevices" => Self::ListVirtualMFADevices,
+            "PutGroupPolicy" => Self::PutGroupPolicy,
+            "PutRolePermissionsBoundary" => Self::PutRolePermissionsBoundary,
+            "PutRolePolicy" => Self::PutRolePolicy,
+            "PutUserPermissionsBoundary" => Self::PutUserPermissionsBoundary,
+            "PutUserPolicy" => Self::PutUserPolicy,
+            "RemoveClientIDFromOpenIDConnectProvider" => Self::RemoveClientIDFromOpenIDConnectProvider,
+            "RemoveUserFromGroup" => Self::RemoveUserFromGroup,
+            "ResyncMFADevice" => Self::ResyncMFADevice,
+            "SetDefaultPolicyVersion" => Self::SetDefaultPolicyVersion,
+            "TagMFADevice" => Self::TagMFADevice,
+            "TagOpenIDConnectProvider" => Self::TagOpenIDConnectProvider,
+            "TagPolicy" => Self::TagPolicy,
+            "TagRole" => Self::TagRole,
+            "TagUser" => Self::TagUser,
+            "UntagMFADevice" => Self::UntagMFADevice,
+            "UntagOpenIDConnectProvider" => Self::UntagOpenIDConnectProvider,
+            "UntagPolicy" => Self::UntagPolicy,
+            "UntagRole" => Self::UntagRole,
+            "UntagUser" => Self::UntagUser,
+            "UpdateAccessKey" => Self::UpdateAccessKey,
+            "UpdateAssumeRolePolicy" => Self::UpdateAssumeRolePolicy,
+            "UpdateGroup" => Self::UpdateGroup,
+            "UpdateOpenIDConnectProviderThumbprint" => Self::UpdateOpenIDConnectProviderThumbprint,
+            "UpdateRole" => Self::UpdateRole,
+            "UpdateRoleDescription" => Self::UpdateRoleDescription,
+            "UpdateUser" => Self::UpdateUser,
             _ => return None,
         })
     }
@@ -271,9 +4548,388 @@ impl Operation {
     /// The errors the model lists for it; the common ones come on top.
     pub const fn errors(self) -> &'static [ErrorCode] {
         match self {
+            Self::AddClientIDToOpenIDConnectProvider => &[
+                ErrorCode::ConcurrentModification,
+                ErrorCode::InvalidInput,
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::AddUserToGroup => &[ErrorCode::NoSuchEntity, ErrorCode::LimitExceeded, ErrorCode::ServiceFailure],
+            Self::AttachGroupPolicy => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::InvalidInput,
+                ErrorCode::PolicyNotAttachable,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::AttachRolePolicy => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::InvalidInput,
+                ErrorCode::UnmodifiableEntity,
+                ErrorCode::PolicyNotAttachable,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::AttachUserPolicy => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::InvalidInput,
+                ErrorCode::PolicyNotAttachable,
+                ErrorCode::ServiceFailure,
+            ],
             Self::CreateAccessKey => &[ErrorCode::NoSuchEntity, ErrorCode::LimitExceeded, ErrorCode::ServiceFailure],
+            Self::CreateAccountAlias => &[
+                ErrorCode::ConcurrentModification,
+                ErrorCode::EntityAlreadyExists,
+                ErrorCode::LimitExceeded,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::CreateGroup => &[
+                ErrorCode::LimitExceeded,
+                ErrorCode::EntityAlreadyExists,
+                ErrorCode::NoSuchEntity,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::CreateOpenIDConnectProvider => &[
+                ErrorCode::InvalidInput,
+                ErrorCode::EntityAlreadyExists,
+                ErrorCode::LimitExceeded,
+                ErrorCode::ConcurrentModification,
+                ErrorCode::ServiceFailure,
+                ErrorCode::OpenIdIdpCommunicationError,
+            ],
+            Self::CreatePolicy => &[
+                ErrorCode::InvalidInput,
+                ErrorCode::LimitExceeded,
+                ErrorCode::EntityAlreadyExists,
+                ErrorCode::MalformedPolicyDocument,
+                ErrorCode::ConcurrentModification,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::CreatePolicyVersion => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::MalformedPolicyDocument,
+                ErrorCode::InvalidInput,
+                ErrorCode::LimitExceeded,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::CreateRole => &[
+                ErrorCode::LimitExceeded,
+                ErrorCode::InvalidInput,
+                ErrorCode::EntityAlreadyExists,
+                ErrorCode::MalformedPolicyDocument,
+                ErrorCode::ConcurrentModification,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::CreateUser => &[
+                ErrorCode::LimitExceeded,
+                ErrorCode::EntityAlreadyExists,
+                ErrorCode::NoSuchEntity,
+                ErrorCode::InvalidInput,
+                ErrorCode::ConcurrentModification,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::CreateVirtualMFADevice => &[
+                ErrorCode::LimitExceeded,
+                ErrorCode::InvalidInput,
+                ErrorCode::EntityAlreadyExists,
+                ErrorCode::ConcurrentModification,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::DeactivateMFADevice => &[
+                ErrorCode::EntityTemporarilyUnmodifiable,
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::ServiceFailure,
+                ErrorCode::ConcurrentModification,
+            ],
             Self::DeleteAccessKey => &[ErrorCode::NoSuchEntity, ErrorCode::LimitExceeded, ErrorCode::ServiceFailure],
+            Self::DeleteAccountAlias => &[
+                ErrorCode::ConcurrentModification,
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::DeleteGroup => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::DeleteConflict,
+                ErrorCode::LimitExceeded,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::DeleteGroupPolicy => &[ErrorCode::NoSuchEntity, ErrorCode::LimitExceeded, ErrorCode::ServiceFailure],
+            Self::DeleteLoginProfile => &[
+                ErrorCode::EntityTemporarilyUnmodifiable,
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::DeleteOpenIDConnectProvider => {
+                &[ErrorCode::InvalidInput, ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure]
+            }
+            Self::DeletePolicy => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::InvalidInput,
+                ErrorCode::DeleteConflict,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::DeletePolicyVersion => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::InvalidInput,
+                ErrorCode::DeleteConflict,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::DeleteRole => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::DeleteConflict,
+                ErrorCode::LimitExceeded,
+                ErrorCode::UnmodifiableEntity,
+                ErrorCode::ConcurrentModification,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::DeleteRolePermissionsBoundary => {
+                &[ErrorCode::NoSuchEntity, ErrorCode::UnmodifiableEntity, ErrorCode::ServiceFailure]
+            }
+            Self::DeleteRolePolicy => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::UnmodifiableEntity,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::DeleteUser => &[
+                ErrorCode::LimitExceeded,
+                ErrorCode::NoSuchEntity,
+                ErrorCode::DeleteConflict,
+                ErrorCode::ConcurrentModification,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::DeleteUserPermissionsBoundary => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::DeleteUserPolicy => &[ErrorCode::NoSuchEntity, ErrorCode::LimitExceeded, ErrorCode::ServiceFailure],
+            Self::DeleteVirtualMFADevice => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::DeleteConflict,
+                ErrorCode::LimitExceeded,
+                ErrorCode::ServiceFailure,
+                ErrorCode::ConcurrentModification,
+            ],
+            Self::DetachGroupPolicy => {
+                &[ErrorCode::NoSuchEntity, ErrorCode::LimitExceeded, ErrorCode::InvalidInput, ErrorCode::ServiceFailure]
+            }
+            Self::DetachRolePolicy => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::InvalidInput,
+                ErrorCode::UnmodifiableEntity,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::DetachUserPolicy => {
+                &[ErrorCode::NoSuchEntity, ErrorCode::LimitExceeded, ErrorCode::InvalidInput, ErrorCode::ServiceFailure]
+            }
+            Self::EnableMFADevice => &[
+                ErrorCode::EntityAlreadyExists,
+                ErrorCode::EntityTemporarilyUnmodifiable,
+                ErrorCode::InvalidAuthenticationCode,
+                ErrorCode::LimitExceeded,
+                ErrorCode::NoSuchEntity,
+                ErrorCode::ServiceFailure,
+                ErrorCode::ConcurrentModification,
+            ],
+            Self::GetAccessKeyLastUsed => &[],
+            Self::GetAccountAuthorizationDetails => &[ErrorCode::ServiceFailure],
+            Self::GetAccountPasswordPolicy => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::GetAccountSummary => &[ErrorCode::ServiceFailure],
+            Self::GetGroup => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::GetGroupPolicy => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::GetLoginProfile => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::GetMFADevice => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::GetOpenIDConnectProvider => {
+                &[ErrorCode::InvalidInput, ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure]
+            }
+            Self::GetPolicy => &[ErrorCode::NoSuchEntity, ErrorCode::InvalidInput, ErrorCode::ServiceFailure],
+            Self::GetPolicyVersion => &[ErrorCode::NoSuchEntity, ErrorCode::InvalidInput, ErrorCode::ServiceFailure],
+            Self::GetRole => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::GetRolePolicy => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::GetUser => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::GetUserPolicy => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
             Self::ListAccessKeys => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::ListAccountAliases => &[ErrorCode::ServiceFailure],
+            Self::ListAttachedGroupPolicies => {
+                &[ErrorCode::NoSuchEntity, ErrorCode::InvalidInput, ErrorCode::ServiceFailure]
+            }
+            Self::ListAttachedRolePolicies => {
+                &[ErrorCode::NoSuchEntity, ErrorCode::InvalidInput, ErrorCode::ServiceFailure]
+            }
+            Self::ListAttachedUserPolicies => {
+                &[ErrorCode::NoSuchEntity, ErrorCode::InvalidInput, ErrorCode::ServiceFailure]
+            }
+            Self::ListEntitiesForPolicy => {
+                &[ErrorCode::NoSuchEntity, ErrorCode::InvalidInput, ErrorCode::ServiceFailure]
+            }
+            Self::ListGroupPolicies => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::ListGroups => &[ErrorCode::ServiceFailure],
+            Self::ListGroupsForUser => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::ListInstanceProfilesForRole => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::ListMFADeviceTags => &[ErrorCode::NoSuchEntity, ErrorCode::InvalidInput, ErrorCode::ServiceFailure],
+            Self::ListMFADevices => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::ListOpenIDConnectProviderTags => {
+                &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure, ErrorCode::InvalidInput]
+            }
+            Self::ListOpenIDConnectProviders => &[ErrorCode::ServiceFailure],
+            Self::ListPolicies => &[ErrorCode::ServiceFailure],
+            Self::ListPolicyTags => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure, ErrorCode::InvalidInput],
+            Self::ListPolicyVersions => &[ErrorCode::NoSuchEntity, ErrorCode::InvalidInput, ErrorCode::ServiceFailure],
+            Self::ListRolePolicies => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::ListRoleTags => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::ListRoles => &[ErrorCode::ServiceFailure],
+            Self::ListSSHPublicKeys => &[ErrorCode::NoSuchEntity],
+            Self::ListServiceSpecificCredentials => &[ErrorCode::NoSuchEntity, ErrorCode::NotSupportedService],
+            Self::ListSigningCertificates => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::ListUserPolicies => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::ListUserTags => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::ListUsers => &[ErrorCode::ServiceFailure],
+            Self::ListVirtualMFADevices => &[],
+            Self::PutGroupPolicy => &[
+                ErrorCode::LimitExceeded,
+                ErrorCode::MalformedPolicyDocument,
+                ErrorCode::NoSuchEntity,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::PutRolePermissionsBoundary => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::InvalidInput,
+                ErrorCode::UnmodifiableEntity,
+                ErrorCode::PolicyNotAttachable,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::PutRolePolicy => &[
+                ErrorCode::LimitExceeded,
+                ErrorCode::MalformedPolicyDocument,
+                ErrorCode::NoSuchEntity,
+                ErrorCode::UnmodifiableEntity,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::PutUserPermissionsBoundary => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::InvalidInput,
+                ErrorCode::PolicyNotAttachable,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::PutUserPolicy => &[
+                ErrorCode::LimitExceeded,
+                ErrorCode::MalformedPolicyDocument,
+                ErrorCode::NoSuchEntity,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::RemoveClientIDFromOpenIDConnectProvider => &[
+                ErrorCode::ConcurrentModification,
+                ErrorCode::InvalidInput,
+                ErrorCode::NoSuchEntity,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::RemoveUserFromGroup => {
+                &[ErrorCode::NoSuchEntity, ErrorCode::LimitExceeded, ErrorCode::ServiceFailure]
+            }
+            Self::ResyncMFADevice => &[
+                ErrorCode::InvalidAuthenticationCode,
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::ServiceFailure,
+                ErrorCode::ConcurrentModification,
+            ],
+            Self::SetDefaultPolicyVersion => {
+                &[ErrorCode::NoSuchEntity, ErrorCode::InvalidInput, ErrorCode::LimitExceeded, ErrorCode::ServiceFailure]
+            }
+            Self::TagMFADevice => &[
+                ErrorCode::InvalidInput,
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::ConcurrentModification,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::TagOpenIDConnectProvider => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::InvalidInput,
+                ErrorCode::ConcurrentModification,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::TagPolicy => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::InvalidInput,
+                ErrorCode::ConcurrentModification,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::TagRole => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::InvalidInput,
+                ErrorCode::ConcurrentModification,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::TagUser => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::InvalidInput,
+                ErrorCode::ConcurrentModification,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::UntagMFADevice => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::InvalidInput,
+                ErrorCode::ConcurrentModification,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::UntagOpenIDConnectProvider => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::InvalidInput,
+                ErrorCode::ConcurrentModification,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::UntagPolicy => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::InvalidInput,
+                ErrorCode::ConcurrentModification,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::UntagRole => &[ErrorCode::NoSuchEntity, ErrorCode::ConcurrentModification, ErrorCode::ServiceFailure],
+            Self::UntagUser => &[ErrorCode::NoSuchEntity, ErrorCode::ConcurrentModification, ErrorCode::ServiceFailure],
+            Self::UpdateAccessKey => {
+                &[ErrorCode::NoSuchEntity, ErrorCode::LimitExceeded, ErrorCode::ServiceFailure, ErrorCode::InvalidInput]
+            }
+            Self::UpdateAssumeRolePolicy => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::MalformedPolicyDocument,
+                ErrorCode::LimitExceeded,
+                ErrorCode::UnmodifiableEntity,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::UpdateGroup => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::EntityAlreadyExists,
+                ErrorCode::LimitExceeded,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::UpdateOpenIDConnectProviderThumbprint => &[
+                ErrorCode::ConcurrentModification,
+                ErrorCode::InvalidInput,
+                ErrorCode::NoSuchEntity,
+                ErrorCode::ServiceFailure,
+            ],
+            Self::UpdateRole => &[ErrorCode::UnmodifiableEntity, ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
+            Self::UpdateRoleDescription => {
+                &[ErrorCode::NoSuchEntity, ErrorCode::UnmodifiableEntity, ErrorCode::ServiceFailure]
+            }
+            Self::UpdateUser => &[
+                ErrorCode::NoSuchEntity,
+                ErrorCode::LimitExceeded,
+                ErrorCode::EntityAlreadyExists,
+                ErrorCode::EntityTemporarilyUnmodifiable,
+                ErrorCode::ConcurrentModification,
+                ErrorCode::ServiceFailure,
+            ],
         }
     }
 }
@@ -289,42 +4945,112 @@ impl LogSafe for Operation {}
 /// The errors in the model of the operations here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ErrorCode {
+    /// `ConcurrentModification`
+    ConcurrentModification,
+    /// `DeleteConflict`
+    DeleteConflict,
+    /// `EntityAlreadyExists`
+    EntityAlreadyExists,
+    /// `EntityTemporarilyUnmodifiable`
+    EntityTemporarilyUnmodifiable,
+    /// `InvalidAuthenticationCode`
+    InvalidAuthenticationCode,
+    /// `InvalidInput`
+    InvalidInput,
     /// `LimitExceeded`
     LimitExceeded,
+    /// `MalformedPolicyDocument`
+    MalformedPolicyDocument,
     /// `NoSuchEntity`
     NoSuchEntity,
+    /// `OpenIdIdpCommunicationError`
+    OpenIdIdpCommunicationError,
+    /// `PolicyNotAttachable`
+    PolicyNotAttachable,
     /// `ServiceFailure`
     ServiceFailure,
+    /// `NotSupportedService`
+    NotSupportedService,
+    /// `UnmodifiableEntity`
+    UnmodifiableEntity,
 }
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: &[Self] = &[Self::LimitExceeded, Self::NoSuchEntity, Self::ServiceFailure];
+    pub const ALL: &[Self] = &[
+        Self::ConcurrentModification,
+        Self::DeleteConflict,
+        Self::EntityAlreadyExists,
+        Self::EntityTemporarilyUnmodifiable,
+        Self::InvalidAuthenticationCode,
+        Self::InvalidInput,
+        Self::LimitExceeded,
+        Self::MalformedPolicyDocument,
+        Self::NoSuchEntity,
+        Self::OpenIdIdpCommunicationError,
+        Self::PolicyNotAttachable,
+        Self::ServiceFailure,
+        Self::NotSupportedService,
+        Self::UnmodifiableEntity,
+    ];
 
     /// The code on the wire.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::ConcurrentModification => "ConcurrentModification",
+            Self::DeleteConflict => "DeleteConflict",
+            Self::EntityAlreadyExists => "EntityAlreadyExists",
+            Self::EntityTemporarilyUnmodifiable => "EntityTemporarilyUnmodifiable",
+            Self::InvalidAuthenticationCode => "InvalidAuthenticationCode",
+            Self::InvalidInput => "InvalidInput",
             Self::LimitExceeded => "LimitExceeded",
+            Self::MalformedPolicyDocument => "MalformedPolicyDocument",
             Self::NoSuchEntity => "NoSuchEntity",
+            Self::OpenIdIdpCommunicationError => "OpenIdIdpCommunicationError",
+            Self::PolicyNotAttachable => "PolicyNotAttachable",
             Self::ServiceFailure => "ServiceFailure",
+            Self::NotSupportedService => "NotSupportedService",
+            Self::UnmodifiableEntity => "UnmodifiableEntity",
         }
     }
 
     /// The HTTP status.
     pub const fn status(self) -> u16 {
         match self {
+            Self::ConcurrentModification => 409,
+            Self::DeleteConflict => 409,
+            Self::EntityAlreadyExists => 409,
+            Self::EntityTemporarilyUnmodifiable => 409,
+            Self::InvalidAuthenticationCode => 403,
+            Self::InvalidInput => 400,
             Self::LimitExceeded => 409,
+            Self::MalformedPolicyDocument => 400,
             Self::NoSuchEntity => 404,
+            Self::OpenIdIdpCommunicationError => 400,
+            Self::PolicyNotAttachable => 400,
             Self::ServiceFailure => 500,
+            Self::NotSupportedService => 404,
+            Self::UnmodifiableEntity => 400,
         }
     }
 
     /// Whether the fault is the service's, so that a client may try again.
     pub const fn fault(self) -> bool {
         match self {
+            Self::ConcurrentModification => false,
+            Self::DeleteConflict => false,
+            Self::EntityAlreadyExists => false,
+            Self::EntityTemporarilyUnmodifiable => false,
+            Self::InvalidAuthenticationCode => false,
+            Self::InvalidInput => false,
             Self::LimitExceeded => false,
+            Self::MalformedPolicyDocument => false,
             Self::NoSuchEntity => false,
+            Self::OpenIdIdpCommunicationError => false,
+            Self::PolicyNotAttachable => false,
             Self::ServiceFailure => true,
+            Self::NotSupportedService => false,
+            Self::UnmodifiableEntity => false,
         }
     }
 
@@ -354,31 +5080,526 @@ impl LogSafe for ErrorCode {}
 
 /// A request, its constraints checked.
 pub enum Request {
+    /// `AddClientIDToOpenIDConnectProvider`
+    AddClientIDToOpenIDConnectProvider(Valid<AddClientIDToOpenIDConnectProviderRequest>),
+    /// `AddUserToGroup`
+    AddUserToGroup(Valid<AddUserToGroupRequest>),
+    /// `AttachGroupPolicy`
+    AttachGroupPolicy(Valid<AttachGroupPolicyRequest>),
+    /// `AttachRolePolicy`
+    AttachRolePolicy(Valid<AttachRolePolicyRequest>),
+    /// `AttachUserPolicy`
+    AttachUserPolicy(Valid<AttachUserPolicyRequest>),
     /// `CreateAccessKey`
     CreateAccessKey(Valid<CreateAccessKeyRequest>),
+    /// `CreateAccountAlias`
+    CreateAccountAlias(Valid<CreateAccountAliasRequest>),
+    /// `CreateGroup`
+    CreateGroup(Valid<CreateGroupRequest>),
+    /// `CreateOpenIDConnectProvider`
+    CreateOpenIDConnectProvider(Valid<CreateOpenIDConnectProviderRequest>),
+    /// `CreatePolicy`
+    CreatePolicy(Valid<CreatePolicyRequest>),
+    /// `CreatePolicyVersion`
+    CreatePolicyVersion(Valid<CreatePolicyVersionRequest>),
+    /// `CreateRole`
+    CreateRole(Valid<CreateRoleRequest>),
+    /// `CreateUser`
+    CreateUser(Valid<CreateUserRequest>),
+    /// `CreateVirtualMFADevice`
+    CreateVirtualMFADevice(Valid<CreateVirtualMFADeviceRequest>),
+    /// `DeactivateMFADevice`
+    DeactivateMFADevice(Valid<DeactivateMFADeviceRequest>),
     /// `DeleteAccessKey`
     DeleteAccessKey(Valid<DeleteAccessKeyRequest>),
+    /// `DeleteAccountAlias`
+    DeleteAccountAlias(Valid<DeleteAccountAliasRequest>),
+    /// `DeleteGroup`
+    DeleteGroup(Valid<DeleteGroupRequest>),
+    /// `DeleteGroupPolicy`
+    DeleteGroupPolicy(Valid<DeleteGroupPolicyRequest>),
+    /// `DeleteLoginProfile`
+    DeleteLoginProfile(Valid<DeleteLoginProfileRequest>),
+    /// `DeleteOpenIDConnectProvider`
+    DeleteOpenIDConnectProvider(Valid<DeleteOpenIDConnectProviderRequest>),
+    /// `DeletePolicy`
+    DeletePolicy(Valid<DeletePolicyRequest>),
+    /// `DeletePolicyVersion`
+    DeletePolicyVersion(Valid<DeletePolicyVersionRequest>),
+    /// `DeleteRole`
+    DeleteRole(Valid<DeleteRoleRequest>),
+    /// `DeleteRolePermissionsBoundary`
+    DeleteRolePermissionsBoundary(Valid<DeleteRolePermissionsBoundaryRequest>),
+    /// `DeleteRolePolicy`
+    DeleteRolePolicy(Valid<DeleteRolePolicyRequest>),
+    /// `DeleteUser`
+    DeleteUser(Valid<DeleteUserRequest>),
+    /// `DeleteUserPermissionsBoundary`
+    DeleteUserPermissionsBoundary(Valid<DeleteUserPermissionsBoundaryRequest>),
+    /// `DeleteUserPolicy`
+    DeleteUserPolicy(Valid<DeleteUserPolicyRequest>),
+    /// `DeleteVirtualMFADevice`
+    DeleteVirtualMFADevice(Valid<DeleteVirtualMFADeviceRequest>),
+    /// `DetachGroupPolicy`
+    DetachGroupPolicy(Valid<DetachGroupPolicyRequest>),
+    /// `DetachRolePolicy`
+    DetachRolePolicy(Valid<DetachRolePolicyRequest>),
+    /// `DetachUserPolicy`
+    DetachUserPolicy(Valid<DetachUserPolicyRequest>),
+    /// `EnableMFADevice`
+    EnableMFADevice(Valid<EnableMFADeviceRequest>),
+    /// `GetAccessKeyLastUsed`
+    GetAccessKeyLastUsed(Valid<GetAccessKeyLastUsedRequest>),
+    /// `GetAccountAuthorizationDetails`
+    GetAccountAuthorizationDetails(Valid<GetAccountAuthorizationDetailsRequest>),
+    /// `GetAccountPasswordPolicy`
+    GetAccountPasswordPolicy(Valid<GetAccountPasswordPolicyRequest>),
+    /// `GetAccountSummary`
+    GetAccountSummary(Valid<GetAccountSummaryRequest>),
+    /// `GetGroup`
+    GetGroup(Valid<GetGroupRequest>),
+    /// `GetGroupPolicy`
+    GetGroupPolicy(Valid<GetGroupPolicyRequest>),
+    /// `GetLoginProfile`
+    GetLoginProfile(Valid<GetLoginProfileRequest>),
+    /// `GetMFADevice`
+    GetMFADevice(Valid<GetMFADeviceRequest>),
+    /// `GetOpenIDConnectProvider`
+    GetOpenIDConnectProvider(Valid<GetOpenIDConnectProviderRequest>),
+    /// `GetPolicy`
+    GetPolicy(Valid<GetPolicyRequest>),
+    /// `GetPolicyVersion`
+    GetPolicyVersion(Valid<GetPolicyVersionRequest>),
+    /// `GetRole`
+    GetRole(Valid<GetRoleRequest>),
+    /// `GetRolePolicy`
+    GetRolePolicy(Valid<GetRolePolicyRequest>),
+    /// `GetUser`
+    GetUser(Valid<GetUserRequest>),
+    /// `GetUserPolicy`
+    GetUserPolicy(Valid<GetUserPolicyRequest>),
     /// `ListAccessKeys`
     ListAccessKeys(Valid<ListAccessKeysRequest>),
+    /// `ListAccountAliases`
+    ListAccountAliases(Valid<ListAccountAliasesRequest>),
+    /// `ListAttachedGroupPolicies`
+    ListAttachedGroupPolicies(Valid<ListAttachedGroupPoliciesRequest>),
+    /// `ListAttachedRolePolicies`
+    ListAttachedRolePolicies(Valid<ListAttachedRolePoliciesRequest>),
+    /// `ListAttachedUserPolicies`
+    ListAttachedUserPolicies(Valid<ListAttachedUserPoliciesRequest>),
+    /// `ListEntitiesForPolicy`
+    ListEntitiesForPolicy(Valid<ListEntitiesForPolicyRequest>),
+    /// `ListGroupPolicies`
+    ListGroupPolicies(Valid<ListGroupPoliciesRequest>),
+    /// `ListGroups`
+    ListGroups(Valid<ListGroupsRequest>),
+    /// `ListGroupsForUser`
+    ListGroupsForUser(Valid<ListGroupsForUserRequest>),
+    /// `ListInstanceProfilesForRole`
+    ListInstanceProfilesForRole(Valid<ListInstanceProfilesForRoleRequest>),
+    /// `ListMFADeviceTags`
+    ListMFADeviceTags(Valid<ListMFADeviceTagsRequest>),
+    /// `ListMFADevices`
+    ListMFADevices(Valid<ListMFADevicesRequest>),
+    /// `ListOpenIDConnectProviderTags`
+    ListOpenIDConnectProviderTags(Valid<ListOpenIDConnectProviderTagsRequest>),
+    /// `ListOpenIDConnectProviders`
+    ListOpenIDConnectProviders(Valid<ListOpenIDConnectProvidersRequest>),
+    /// `ListPolicies`
+    ListPolicies(Valid<ListPoliciesRequest>),
+    /// `ListPolicyTags`
+    ListPolicyTags(Valid<ListPolicyTagsRequest>),
+    /// `ListPolicyVersions`
+    ListPolicyVersions(Valid<ListPolicyVersionsRequest>),
+    /// `ListRolePolicies`
+    ListRolePolicies(Valid<ListRolePoliciesRequest>),
+    /// `ListRoleTags`
+    ListRoleTags(Valid<ListRoleTagsRequest>),
+    /// `ListRoles`
+    ListRoles(Valid<ListRolesRequest>),
+    /// `ListSSHPublicKeys`
+    ListSSHPublicKeys(Valid<ListSSHPublicKeysRequest>),
+    /// `ListServiceSpecificCredentials`
+    ListServiceSpecificCredentials(Valid<ListServiceSpecificCredentialsRequest>),
+    /// `ListSigningCertificates`
+    ListSigningCertificates(Valid<ListSigningCertificatesRequest>),
+    /// `ListUserPolicies`
+    ListUserPolicies(Valid<ListUserPoliciesRequest>),
+    /// `ListUserTags`
+    ListUserTags(Valid<ListUserTagsRequest>),
+    /// `ListUsers`
+    ListUsers(Valid<ListUsersRequest>),
+    /// `ListVirtualMFADevices`
+    ListVirtualMFADevices(Valid<ListVirtualMFADevicesRequest>),
+    /// `PutGroupPolicy`
+    PutGroupPolicy(Valid<PutGroupPolicyRequest>),
+    /// `PutRolePermissionsBoundary`
+    PutRolePermissionsBoundary(Valid<PutRolePermissionsBoundaryRequest>),
+    /// `PutRolePolicy`
+    PutRolePolicy(Valid<PutRolePolicyRequest>),
+    /// `PutUserPermissionsBoundary`
+    PutUserPermissionsBoundary(Valid<PutUserPermissionsBoundaryRequest>),
+    /// `PutUserPolicy`
+    PutUserPolicy(Valid<PutUserPolicyRequest>),
+    /// `RemoveClientIDFromOpenIDConnectProvider`
+    RemoveClientIDFromOpenIDConnectProvider(Valid<RemoveClientIDFromOpenIDConnectProviderRequest>),
+    /// `RemoveUserFromGroup`
+    RemoveUserFromGroup(Valid<RemoveUserFromGroupRequest>),
+    /// `ResyncMFADevice`
+    ResyncMFADevice(Valid<ResyncMFADeviceRequest>),
+    /// `SetDefaultPolicyVersion`
+    SetDefaultPolicyVersion(Valid<SetDefaultPolicyVersionRequest>),
+    /// `TagMFADevice`
+    TagMFADevice(Valid<TagMFADeviceRequest>),
+    /// `TagOpenIDConnectProvider`
+    TagOpenIDConnectProvider(Valid<TagOpenIDConnectProviderRequest>),
+    /// `TagPolicy`
+    TagPolicy(Valid<TagPolicyRequest>),
+    /// `TagRole`
+    TagRole(Valid<TagRoleRequest>),
+    /// `TagUser`
+    TagUser(Valid<TagUserRequest>),
+    /// `UntagMFADevice`
+    UntagMFADevice(Valid<UntagMFADeviceRequest>),
+    /// `UntagOpenIDConnectProvider`
+    UntagOpenIDConnectProvider(Valid<UntagOpenIDConnectProviderRequest>),
+    /// `UntagPolicy`
+    UntagPolicy(Valid<UntagPolicyRequest>),
+    /// `UntagRole`
+    UntagRole(Valid<UntagRoleRequest>),
+    /// `UntagUser`
+    UntagUser(Valid<UntagUserRequest>),
+    /// `UpdateAccessKey`
+    UpdateAccessKey(Valid<UpdateAccessKeyRequest>),
+    /// `UpdateAssumeRolePolicy`
+    UpdateAssumeRolePolicy(Valid<UpdateAssumeRolePolicyRequest>),
+    /// `UpdateGroup`
+    UpdateGroup(Valid<UpdateGroupRequest>),
+    /// `UpdateOpenIDConnectProviderThumbprint`
+    UpdateOpenIDConnectProviderThumbprint(Valid<UpdateOpenIDConnectProviderThumbprintRequest>),
+    /// `UpdateRole`
+    UpdateRole(Valid<UpdateRoleRequest>),
+    /// `UpdateRoleDescription`
+    UpdateRoleDescription(Valid<UpdateRoleDescriptionRequest>),
+    /// `UpdateUser`
+    UpdateUser(Valid<UpdateUserRequest>),
 }
 
 impl Request {
     /// Its operation.
     pub const fn operation(&self) -> Operation {
         match self {
+            Self::AddClientIDToOpenIDConnectProvider(_) => Operation::AddClientIDToOpenIDConnectProvider,
+            Self::AddUserToGroup(_) => Operation::AddUserToGroup,
+            Self::AttachGroupPolicy(_) => Operation::AttachGroupPolicy,
+            Self::AttachRolePolicy(_) => Operation::AttachRolePolicy,
+            Self::AttachUserPolicy(_) => Operation::AttachUserPolicy,
             Self::CreateAccessKey(_) => Operation::CreateAccessKey,
+            Self::CreateAccountAlias(_) => Operation::CreateAccountAlias,
+            Self::CreateGroup(_) => Operation::CreateGroup,
+            Self::CreateOpenIDConnectProvider(_) => Operation::CreateOpenIDConnectProvider,
+            Self::CreatePolicy(_) => Operation::CreatePolicy,
+            Self::CreatePolicyVersion(_) => Operation::CreatePolicyVersion,
+            Self::CreateRole(_) => Operation::CreateRole,
+            Self::CreateUser(_) => Operation::CreateUser,
+            Self::CreateVirtualMFADevice(_) => Operation::CreateVirtualMFADevice,
+            Self::DeactivateMFADevice(_) => Operation::DeactivateMFADevice,
             Self::DeleteAccessKey(_) => Operation::DeleteAccessKey,
+            Self::DeleteAccountAlias(_) => Operation::DeleteAccountAlias,
+            Self::DeleteGroup(_) => Operation::DeleteGroup,
+            Self::DeleteGroupPolicy(_) => Operation::DeleteGroupPolicy,
+            Self::DeleteLoginProfile(_) => Operation::DeleteLoginProfile,
+            Self::DeleteOpenIDConnectProvider(_) => Operation::DeleteOpenIDConnectProvider,
+            Self::DeletePolicy(_) => Operation::DeletePolicy,
+            Self::DeletePolicyVersion(_) => Operation::DeletePolicyVersion,
+            Self::DeleteRole(_) => Operation::DeleteRole,
+            Self::DeleteRolePermissionsBoundary(_) => Operation::DeleteRolePermissionsBoundary,
+            Self::DeleteRolePolicy(_) => Operation::DeleteRolePolicy,
+            Self::DeleteUser(_) => Operation::DeleteUser,
+            Self::DeleteUserPermissionsBoundary(_) => Operation::DeleteUserPermissionsBoundary,
+            Self::DeleteUserPolicy(_) => Operation::DeleteUserPolicy,
+            Self::DeleteVirtualMFADevice(_) => Operation::DeleteVirtualMFADevice,
+            Self::DetachGroupPolicy(_) => Operation::DetachGroupPolicy,
+            Self::DetachRolePolicy(_) => Operation::DetachRolePolicy,
+            Self::DetachUserPolicy(_) => Operation::DetachUserPolicy,
+            Self::EnableMFADevice(_) => Operation::EnableMFADevice,
+            Self::GetAccessKeyLastUsed(_) => Operation::GetAccessKeyLastUsed,
+            Self::GetAccountAuthorizationDetails(_) => Operation::GetAccountAuthorizationDetails,
+            Self::GetAccountPasswordPolicy(_) => Operation::GetAccountPasswordPolicy,
+            Self::GetAccountSummary(_) => Operation::GetAccountSummary,
+            Self::GetGroup(_) => Operation::GetGroup,
+            Self::GetGroupPolicy(_) => Operation::GetGroupPolicy,
+            Self::GetLoginProfile(_) => Operation::GetLoginProfile,
+            Self::GetMFADevice(_) => Operation::GetMFADevice,
+            Self::GetOpenIDConnectProvider(_) => Operation::GetOpenIDConnectProvider,
+            Self::GetPolicy(_) => Operation::GetPolicy,
+            Self::GetPolicyVersion(_) => Operation::GetPolicyVersion,
+            Self::GetRole(_) => Operation::GetRole,
+            Self::GetRolePolicy(_) => Operation::GetRolePolicy,
+            Self::GetUser(_) => Operation::GetUser,
+            Self::GetUserPolicy(_) => Operation::GetUserPolicy,
             Self::ListAccessKeys(_) => Operation::ListAccessKeys,
+            Self::ListAccountAliases(_) => Operation::ListAccountAliases,
+            Self::ListAttachedGroupPolicies(_) => Operation::ListAttachedGroupPolicies,
+            Self::ListAttachedRolePolicies(_) => Operation::ListAttachedRolePolicies,
+            Self::ListAttachedUserPolicies(_) => Operation::ListAttachedUserPolicies,
+            Self::ListEntitiesForPolicy(_) => Operation::ListEntitiesForPolicy,
+            Self::ListGroupPolicies(_) => Operation::ListGroupPolicies,
+            Self::ListGroups(_) => Operation::ListGroups,
+            Self::ListGroupsForUser(_) => Operation::ListGroupsForUser,
+            Self::ListInstanceProfilesForRole(_) => Operation::ListInstanceProfilesForRole,
+            Self::ListMFADeviceTags(_) => Operation::ListMFADeviceTags,
+            Self::ListMFADevices(_) => Operation::ListMFADevices,
+            Self::ListOpenIDConnectProviderTags(_) => Operation::ListOpenIDConnectProviderTags,
+            Self::ListOpenIDConnectProviders(_) => Operation::ListOpenIDConnectProviders,
+            Self::ListPolicies(_) => Operation::ListPolicies,
+            Self::ListPolicyTags(_) => Operation::ListPolicyTags,
+            Self::ListPolicyVersions(_) => Operation::ListPolicyVersions,
+            Self::ListRolePolicies(_) => Operation::ListRolePolicies,
+            Self::ListRoleTags(_) => Operation::ListRoleTags,
+            Self::ListRoles(_) => Operation::ListRoles,
+            Self::ListSSHPublicKeys(_) => Operation::ListSSHPublicKeys,
+            Self::ListServiceSpecificCredentials(_) => Operation::ListServiceSpecificCredentials,
+            Self::ListSigningCertificates(_) => Operation::ListSigningCertificates,
+            Self::ListUserPolicies(_) => Operation::ListUserPolicies,
+            Self::ListUserTags(_) => Operation::ListUserTags,
+            Self::ListUsers(_) => Operation::ListUsers,
+            Self::ListVirtualMFADevices(_) => Operation::ListVirtualMFADevices,
+            Self::PutGroupPolicy(_) => Operation::PutGroupPolicy,
+            Self::PutRolePermissionsBoundary(_) => Operation::PutRolePermissionsBoundary,
+            Self::PutRolePolicy(_) => Operation::PutRolePolicy,
+            Self::PutUserPermissionsBoundary(_) => Operation::PutUserPermissionsBoundary,
+            Self::PutUserPolicy(_) => Operation::PutUserPolicy,
+            Self::RemoveClientIDFromOpenIDConnectProvider(_) => Operation::RemoveClientIDFromOpenIDConnectProvider,
+            Self::RemoveUserFromGroup(_) => Operation::RemoveUserFromGroup,
+            Self::ResyncMFADevice(_) => Operation::ResyncMFADevice,
+            Self::SetDefaultPolicyVersion(_) => Operation::SetDefaultPolicyVersion,
+            Self::TagMFADevice(_) => Operation::TagMFADevice,
+            Self::TagOpenIDConnectProvider(_) => Operation::TagOpenIDConnectProvider,
+            Self::TagPolicy(_) => Operation::TagPolicy,
+            Self::TagRole(_) => Operation::TagRole,
+            Self::TagUser(_) => Operation::TagUser,
+            Self::UntagMFADevice(_) => Operation::UntagMFADevice,
+            Self::UntagOpenIDConnectProvider(_) => Operation::UntagOpenIDConnectProvider,
+            Self::UntagPolicy(_) => Operation::UntagPolicy,
+            Self::UntagRole(_) => Operation::UntagRole,
+            Self::UntagUser(_) => Operation::UntagUser,
+            Self::UpdateAccessKey(_) => Operation::UpdateAccessKey,
+            Self::UpdateAssumeRolePolicy(_) => Operation::UpdateAssumeRolePolicy,
+            Self::UpdateGroup(_) => Operation::UpdateGroup,
+            Self::UpdateOpenIDConnectProviderThumbprint(_) => Operation::UpdateOpenIDConnectProviderThumbprint,
+            Self::UpdateRole(_) => Operation::UpdateRole,
+            Self::UpdateRoleDescription(_) => Operation::UpdateRoleDescription,
+            Self::UpdateUser(_) => Operation::UpdateUser,
         }
     }
 }
 
 /// A response; without content where the model has no output.
 pub enum Response {
+    /// `AddClientIDToOpenIDConnectProvider`
+    AddClientIDToOpenIDConnectProvider,
+    /// `AddUserToGroup`
+    AddUserToGroup,
+    /// `AttachGroupPolicy`
+    AttachGroupPolicy,
+    /// `AttachRolePolicy`
+    AttachRolePolicy,
+    /// `AttachUserPolicy`
+    AttachUserPolicy,
     /// `CreateAccessKey`
     CreateAccessKey(CreateAccessKeyResponse),
+    /// `CreateAccountAlias`
+    CreateAccountAlias,
+    /// `CreateGroup`
+    CreateGroup(CreateGroupResponse),
+    /// `CreateOpenIDConnectProvider`
+    CreateOpenIDConnectProvider(CreateOpenIDConnectProviderResponse),
+    /// `CreatePolicy`
+    CreatePolicy(CreatePolicyResponse),
+    /// `CreatePolicyVersion`
+    CreatePolicyVersion(CreatePolicyVersionResponse),
+    /// `CreateRole`
+    CreateRole(CreateRoleResponse),
+    /// `CreateUser`
+    CreateUser(CreateUserResponse),
+    /// `CreateVirtualMFADevice`
+    CreateVirtualMFADevice(CreateVirtualMFADeviceResponse),
+    /// `DeactivateMFADevice`
+    DeactivateMFADevice,
     /// `DeleteAccessKey`
     DeleteAccessKey,
+    /// `DeleteAccountAlias`
+    DeleteAccountAlias,
+    /// `DeleteGroup`
+    DeleteGroup,
+    /// `DeleteGroupPolicy`
+    DeleteGroupPolicy,
+    /// `DeleteLoginProfile`
+    DeleteLoginProfile,
+    /// `DeleteOpenIDConnectProvider`
+    DeleteOpenIDConnectProvider,
+    /// `DeletePolicy`
+    DeletePolicy,
+    /// `DeletePolicyVersion`
+    DeletePolicyVersion,
+    /// `DeleteRole`
+    DeleteRole,
+    /// `DeleteRolePermissionsBoundary`
+    DeleteRolePermissionsBoundary,
+    /// `DeleteRolePolicy`
+    DeleteRolePolicy,
+    /// `DeleteUser`
+    DeleteUser,
+    /// `DeleteUserPermissionsBoundary`
+    DeleteUserPermissionsBoundary,
+    /// `DeleteUserPolicy`
+    DeleteUserPolicy,
+    /// `DeleteVirtualMFADevice`
+    DeleteVirtualMFADevice,
+    /// `DetachGroupPolicy`
+    DetachGroupPolicy,
+    /// `DetachRolePolicy`
+    DetachRolePolicy,
+    /// `DetachUserPolicy`
+    DetachUserPolicy,
+    /// `EnableMFADevice`
+    EnableMFADevice,
+    /// `GetAccessKeyLastUsed`
+    GetAccessKeyLastUsed(GetAccessKeyLastUsedResponse),
+    /// `GetAccountAuthorizationDetails`
+    GetAccountAuthorizationDetails(GetAccountAuthorizationDetailsResponse),
+    /// `GetAccountPasswordPolicy`
+    GetAccountPasswordPolicy(GetAccountPasswordPolicyResponse),
+    /// `GetAccountSummary`
+    GetAccountSummary(GetAccountSummaryResponse),
+    /// `GetGroup`
+    GetGroup(GetGroupResponse),
+    /// `GetGroupPolicy`
+    GetGroupPolicy(GetGroupPolicyResponse),
+    /// `GetLoginProfile`
+    GetLoginProfile(GetLoginProfileResponse),
+    /// `GetMFADevice`
+    GetMFADevice(GetMFADeviceResponse),
+    /// `GetOpenIDConnectProvider`
+    GetOpenIDConnectProvider(GetOpenIDConnectProviderResponse),
+    /// `GetPolicy`
+    GetPolicy(GetPolicyResponse),
+    /// `GetPolicyVersion`
+    GetPolicyVersion(GetPolicyVersionResponse),
+    /// `GetRole`
+    GetRole(GetRoleResponse),
+    /// `GetRolePolicy`
+    GetRolePolicy(GetRolePolicyResponse),
+    /// `GetUser`
+    GetUser(GetUserResponse),
+    /// `GetUserPolicy`
+    GetUserPolicy(GetUserPolicyResponse),
     /// `ListAccessKeys`
     ListAccessKeys(ListAccessKeysResponse),
+    /// `ListAccountAliases`
+    ListAccountAliases(ListAccountAliasesResponse),
+    /// `ListAttachedGroupPolicies`
+    ListAttachedGroupPolicies(ListAttachedGroupPoliciesResponse),
+    /// `ListAttachedRolePolicies`
+    ListAttachedRolePolicies(ListAttachedRolePoliciesResponse),
+    /// `ListAttachedUserPolicies`
+    ListAttachedUserPolicies(ListAttachedUserPoliciesResponse),
+    /// `ListEntitiesForPolicy`
+    ListEntitiesForPolicy(ListEntitiesForPolicyResponse),
+    /// `ListGroupPolicies`
+    ListGroupPolicies(ListGroupPoliciesResponse),
+    /// `ListGroups`
+    ListGroups(ListGroupsResponse),
+    /// `ListGroupsForUser`
+    ListGroupsForUser(ListGroupsForUserResponse),
+    /// `ListInstanceProfilesForRole`
+    ListInstanceProfilesForRole(ListInstanceProfilesForRoleResponse),
+    /// `ListMFADeviceTags`
+    ListMFADeviceTags(ListMFADeviceTagsResponse),
+    /// `ListMFADevices`
+    ListMFADevices(ListMFADevicesResponse),
+    /// `ListOpenIDConnectProviderTags`
+    ListOpenIDConnectProviderTags(ListOpenIDConnectProviderTagsResponse),
+    /// `ListOpenIDConnectProviders`
+    ListOpenIDConnectProviders(ListOpenIDConnectProvidersResponse),
+    /// `ListPolicies`
+    ListPolicies(ListPoliciesResponse),
+    /// `ListPolicyTags`
+    ListPolicyTags(ListPolicyTagsResponse),
+    /// `ListPolicyVersions`
+    ListPolicyVersions(ListPolicyVersionsResponse),
+    /// `ListRolePolicies`
+    ListRolePolicies(ListRolePoliciesResponse),
+    /// `ListRoleTags`
+    ListRoleTags(ListRoleTagsResponse),
+    /// `ListRoles`
+    ListRoles(ListRolesResponse),
+    /// `ListSSHPublicKeys`
+    ListSSHPublicKeys(ListSSHPublicKeysResponse),
+    /// `ListServiceSpecificCredentials`
+    ListServiceSpecificCredentials(ListServiceSpecificCredentialsResponse),
+    /// `ListSigningCertificates`
+    ListSigningCertificates(ListSigningCertificatesResponse),
+    /// `ListUserPolicies`
+    ListUserPolicies(ListUserPoliciesResponse),
+    /// `ListUserTags`
+    ListUserTags(ListUserTagsResponse),
+    /// `ListUsers`
+    ListUsers(ListUsersResponse),
+    /// `ListVirtualMFADevices`
+    ListVirtualMFADevices(ListVirtualMFADevicesResponse),
+    /// `PutGroupPolicy`
+    PutGroupPolicy,
+    /// `PutRolePermissionsBoundary`
+    PutRolePermissionsBoundary,
+    /// `PutRolePolicy`
+    PutRolePolicy,
+    /// `PutUserPermissionsBoundary`
+    PutUserPermissionsBoundary,
+    /// `PutUserPolicy`
+    PutUserPolicy,
+    /// `RemoveClientIDFromOpenIDConnectProvider`
+    RemoveClientIDFromOpenIDConnectProvider,
+    /// `RemoveUserFromGroup`
+    RemoveUserFromGroup,
+    /// `ResyncMFADevice`
+    ResyncMFADevice,
+    /// `SetDefaultPolicyVersion`
+    SetDefaultPolicyVersion,
+    /// `TagMFADevice`
+    TagMFADevice,
+    /// `TagOpenIDConnectProvider`
+    TagOpenIDConnectProvider,
+    /// `TagPolicy`
+    TagPolicy,
+    /// `TagRole`
+    TagRole,
+    /// `TagUser`
+    TagUser,
+    /// `UntagMFADevice`
+    UntagMFADevice,
+    /// `UntagOpenIDConnectProvider`
+    UntagOpenIDConnectProvider,
+    /// `UntagPolicy`
+    UntagPolicy,
+    /// `UntagRole`
+    UntagRole,
+    /// `UntagUser`
+    UntagUser,
+    /// `UpdateAccessKey`
+    UpdateAccessKey,
+    /// `UpdateAssumeRolePolicy`
+    UpdateAssumeRolePolicy,
+    /// `UpdateGroup`
+    UpdateGroup,
+    /// `UpdateOpenIDConnectProviderThumbprint`
+    UpdateOpenIDConnectProviderThumbprint,
+    /// `UpdateRole`
+    UpdateRole(UpdateRoleResponse),
+    /// `UpdateRoleDescription`
+    UpdateRoleDescription(UpdateRoleDescriptionResponse),
+    /// `UpdateUser`
+    UpdateUser,
 }

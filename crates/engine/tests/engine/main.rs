@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod concurrency;
+mod conditions;
 mod due;
 mod faults;
+mod heavy;
 mod outbox;
 mod tamper;
 mod toy;

@@ -40,6 +40,8 @@ pub(crate) enum Ask {
     Drop(String),
     /// Reads a note.
     Get(String),
+    /// Works something out in the pool for heavy work; without a number it panics there.
+    Reckon(Option<u32>),
     /// Removes a note when the clock is there.
     DropAt(String, i64),
 }
@@ -65,6 +67,8 @@ impl ApiError for ToyError {
             denied_status: 403,
             validation: "ValidationError",
             internal: "ToyFailure",
+            throttling: "Throttling",
+            throttling_text: "Rate exceeded",
         })
     }
 
@@ -109,6 +113,11 @@ impl Operation for ToyOperation {
             Ask::Get(name) => {
                 let row = call.row::<Note>(&note_key(name)).await?;
                 return Ok(Outcome::read_only(row.map(|row| row.record.0.clone())));
+            }
+            Ask::Reckon(number) => {
+                let number = *number;
+                let found = call.heavy(move || number.unwrap() * 6).await?;
+                return Ok(Outcome::read_only(Some(found.to_string())));
             }
             Ask::Set(notes) => {
                 for (name, text) in notes {

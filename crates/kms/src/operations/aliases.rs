@@ -2,21 +2,22 @@
 
 use claviger_api::Valid;
 use claviger_api::kms::{
-    AliasListEntry, CreateAliasRequest, DeleteAliasRequest, ListAliasesRequest, ListAliasesResponse, UpdateAliasRequest,
+    AliasListEntry, CreateAliasRequest, DeleteAliasRequest, KeySpec, ListAliasesRequest, ListAliasesResponse,
+    UpdateAliasRequest,
 };
 use claviger_engine::Value;
-use claviger_engine::{Audited, Authorized, Call, Named, Operation, OperationRow, Outcome, Question, Row, Writes};
+use claviger_engine::{
+    Audited, Authorized, Call, Facts, Named, Operation, OperationRow, Outcome, Question, Row, Writes,
+};
 
 use super::create_key::account_question;
 use super::listing::{page_of, page_parameters};
-use crate::find::{Forms, NamedKey, find, foreign_absent};
+use crate::conditions::of_caller;
+use crate::find::{ALIASES_MAX, Forms, NamedKey, find, foreign_absent};
 use crate::operation::{key_parameter, row};
 use crate::records::{Alias, Key, Listed, alias_arn, alias_key, alias_of_key, facts_key};
 use crate::state::Permits;
 use crate::{Kms, KmsError};
-
-/// Aliases of one key at most (reference/lifecycle.md section 11).
-const ALIASES_MAX: usize = 50;
 
 /// An alias as a request names it: checked, with its ARN in the caller's account and Region.
 fn demand_name(name: &str) -> Result<(), KmsError> {
@@ -53,6 +54,12 @@ fn alias_question(call: &Call<'_>, name: &str, action: &'static str) -> Question
     }
 }
 
+/// What conditions may ask on either side: about the key that the question is about, or else about the caller only.
+fn facts_of<'k>(call: &Call<'_>, keys: impl IntoIterator<Item = &'k NamedKey>, question: &Question) -> Facts {
+    let mut keys = keys.into_iter();
+    keys.find(|key| key.arn == question.resource).map_or_else(|| of_caller(call), |key| key.facts(call))
+}
+
 async fn own_alias(call: &mut Call<'_>, name: &str) -> Result<Option<Row<Alias>>, KmsError> {
     let key = alias_key(call.caller().region(), call.caller().account(), name);
     Ok(call.row::<Alias>(&key).await?)
@@ -86,13 +93,18 @@ impl Operation for CreateAlias {
         vec![alias_question(call, &request.alias_name, action), key.question(action, false)]
     }
 
+    fn facts(call: &Call<'_>, key: &NamedKey, _: &Self::Request, question: &Question) -> Facts {
+        facts_of(call, [key], question)
+    }
+
     async fn perform(
         call: &mut Call<'_>,
         _: &Kms,
         authorized: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<()>, KmsError> {
-        let key = authorized.resources().key();
+        let named = authorized.resources();
+        let key = named.key();
         let name = request.alias_name.as_str();
         if own_alias(call, name).await?.is_some() {
             return Err(KmsError::AlreadyExists(format!(
@@ -101,14 +113,14 @@ impl Operation for CreateAlias {
             )));
         }
         Permits::NotPendingDeletion.demand(key)?;
-        demand_room(call, key).await?;
+        demand_room(named)?;
         let mut writes = Writes::default();
         let now = call.now();
         let alias = Alias { target: key.id.clone(), created: now, updated: now };
         writes.put(call, alias_key(&key.region, &key.account, name), alias)?;
         add_name(call, &mut writes, key, name).await?;
-        // The key's facts are written again, so that a deletion at the same time makes one of the two run again.
-        writes.put(call, facts_key(&key.region, &key.id), Key::clone(key))?;
+        // With the list in the key's facts, a deletion at the same time makes one of the two run again.
+        put_names(call, &mut writes, named, |names| names.push(name.to_owned()))?;
         Ok(Outcome::with_writes((), writes))
     }
 
@@ -121,7 +133,7 @@ impl Operation for CreateAlias {
 }
 
 /// An alias of a seeded key, with its rows; the name is checked as CreateAlias checks it.
-pub(crate) async fn place(call: &mut Call<'_>, writes: &mut Writes, key: &Key, name: &str) -> Result<(), KmsError> {
+pub(crate) async fn place(call: &mut Call<'_>, writes: &mut Writes, key: &mut Key, name: &str) -> Result<(), KmsError> {
     demand_name(name)?;
     let row = alias_key(&key.region, &key.account, name);
     if call.row::<Alias>(&row).await?.is_some() {
@@ -129,18 +141,32 @@ pub(crate) async fn place(call: &mut Call<'_>, writes: &mut Writes, key: &Key, n
     }
     let alias = Alias { target: key.id.clone(), created: key.created, updated: key.created };
     writes.put(call, row, alias)?;
-    add_name(call, writes, key, name).await
+    add_name(call, writes, key, name).await?;
+    let names = key.aliases.get_or_insert_default();
+    names.push(name.to_owned());
+    names.sort();
+    Ok(writes.put(call, facts_key(&key.region, &key.id), key.clone())?)
 }
 
-async fn demand_room(call: &mut Call<'_>, key: &Key) -> Result<(), KmsError> {
-    // Only the count matters here, so these rows are no preconditions of the commit; the key's facts are.
-    let before = call.reads();
-    let named = call.rows::<Listed>(&alias_of_key(&key.region, &key.id, ""), None, ALIASES_MAX).await?;
-    call.forget_reads_since(before);
-    if named.len() < ALIASES_MAX {
+fn demand_room(key: &NamedKey) -> Result<(), KmsError> {
+    if key.aliases().len() < ALIASES_MAX {
         return Ok(());
     }
-    Err(KmsError::LimitExceeded(format!("The key {} already has {ALIASES_MAX} aliases", key.arn())))
+    Err(KmsError::LimitExceeded(format!("The key {} already has {ALIASES_MAX} aliases", key.arn)))
+}
+
+/// Keeps the list in the key's facts the same as the rows.
+fn put_names(
+    call: &Call<'_>,
+    writes: &mut Writes,
+    key: &NamedKey,
+    edit: impl FnOnce(&mut Vec<String>),
+) -> Result<(), KmsError> {
+    let mut changed = key.to_changed();
+    let names = changed.aliases.get_or_insert_default();
+    edit(names);
+    names.sort();
+    Ok(writes.put(call, facts_key(&changed.region, &changed.id), changed)?)
 }
 
 async fn add_name(call: &mut Call<'_>, writes: &mut Writes, key: &Key, name: &str) -> Result<(), KmsError> {
@@ -178,7 +204,37 @@ fn alias_not_found(call: &Call<'_>, name: &str) -> KmsError {
 
 async fn key_of_alias(call: &mut Call<'_>, alias: &Alias) -> Result<Option<NamedKey>, KmsError> {
     let facts = facts_key(call.caller().region(), &alias.target);
-    Ok(call.row::<Key>(&facts).await?.map(NamedKey::new))
+    match call.row::<Key>(&facts).await? {
+        Some(row) => Ok(Some(NamedKey::new(call, row).await?)),
+        None => Ok(None),
+    }
+}
+
+/// An alias must not come to stand for a key of another kind: its users would meet it at their next call.
+fn demand_same_kind(call: &Call<'_>, name: &str, old: &Key, new: &Key) -> Result<(), KmsError> {
+    let refused = |what: &str, from: &str, to: &str| {
+        let arn = own_arn(call, name);
+        Err(KmsError::validation(format!(
+            "Alias {arn} cannot be changed from a CMK with {what} {from} to a CMK with {what} {to}. The {what} of the current CMK and the new CMK must be the same."
+        )))
+    };
+    let kind = |key: &Key| key_type(key.spec);
+    if kind(old) != kind(new) {
+        return refused("key type", kind(old), kind(new));
+    }
+    if old.usage != new.usage {
+        return refused("key usage", old.usage.as_str(), new.usage.as_str());
+    }
+    Ok(())
+}
+
+/// AWS's "key type": all asymmetric keys are of one, all HMAC keys of another (UpdateAlias).
+const fn key_type(spec: KeySpec) -> &'static str {
+    match spec {
+        KeySpec::SymmetricDefault => "SYMMETRIC",
+        KeySpec::Hmac224 | KeySpec::Hmac256 | KeySpec::Hmac384 | KeySpec::Hmac512 => "HMAC",
+        _ => "ASYMMETRIC",
+    }
 }
 
 impl Operation for UpdateAlias {
@@ -205,23 +261,33 @@ impl Operation for UpdateAlias {
         questions
     }
 
+    fn facts(call: &Call<'_>, moved: &Move, _: &Self::Request, question: &Question) -> Facts {
+        facts_of(call, moved.old.iter().chain([&moved.new]), question)
+    }
+
     async fn perform(
         call: &mut Call<'_>,
         _: &Kms,
         authorized: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<()>, KmsError> {
-        let Move { alias, new, .. } = authorized.resources();
+        let Move { alias, old, new } = authorized.resources();
         let key = new.key();
         Permits::NotPendingDeletion.demand(key)?;
+        if let Some(old) = old {
+            demand_same_kind(call, &request.alias_name, old.key(), key)?;
+        }
         let name = request.alias_name.as_str();
         let mut writes = Writes::default();
-        let old = alias.record.target.clone();
-        if old != key.id {
-            demand_room(call, key).await?;
-            remove_name(call, &mut writes, &key.region, &old, name).await?;
+        let target = alias.record.target.as_str();
+        if target != key.id {
+            demand_room(new)?;
+            remove_name(call, &mut writes, &key.region, target, name).await?;
             add_name(call, &mut writes, key, name).await?;
-            writes.put(call, facts_key(&key.region, &key.id), Key::clone(key))?;
+            put_names(call, &mut writes, new, |names| names.push(name.to_owned()))?;
+            if let Some(old) = old {
+                put_names(call, &mut writes, old, |names| names.retain(|other| other != name))?;
+            }
         }
         let moved = Alias { target: key.id.clone(), created: alias.record.created, updated: call.now() };
         writes.put(call, alias_key(&key.region, &key.account, name), moved)?;
@@ -267,6 +333,10 @@ impl Operation for DeleteAlias {
         questions
     }
 
+    fn facts(call: &Call<'_>, own: &OwnAlias, _: &Self::Request, question: &Question) -> Facts {
+        facts_of(call, &own.key, question)
+    }
+
     async fn perform(
         call: &mut Call<'_>,
         _: &Kms,
@@ -274,10 +344,14 @@ impl Operation for DeleteAlias {
         request: &Self::Request,
     ) -> Result<Outcome<()>, KmsError> {
         let (region, account) = (call.caller().region().to_owned(), call.caller().account().to_owned());
-        let target = authorized.resources().alias.record.target.clone();
+        let OwnAlias { alias, key } = authorized.resources();
+        let name = &request.alias_name;
         let mut writes = Writes::default();
-        remove_name(call, &mut writes, &region, &target, &request.alias_name).await?;
-        writes.delete(alias_key(&region, &account, &request.alias_name));
+        remove_name(call, &mut writes, &region, &alias.record.target, name).await?;
+        writes.delete(alias_key(&region, &account, name));
+        if let Some(key) = key {
+            put_names(call, &mut writes, key, |names| names.retain(|other| other != name))?;
+        }
         Ok(Outcome::with_writes((), writes))
     }
 

@@ -1,15 +1,17 @@
-//! What the symmetric operations share: the algorithm, the context, the blob's key.
+//! What the operations that encrypt and decrypt share: the algorithm, the context, the key behind a ciphertext.
 
 use std::collections::BTreeMap;
 
-use claviger_api::kms::EncryptionAlgorithmSpec;
-use claviger_crypto::{EncryptionContext, Header, MaterialId};
+use claviger_api::kms::{DryRunModifierType, EncryptionAlgorithmSpec, KeySpec};
+use claviger_crypto::{EncryptionContext, Header, KeyMaterial, MaterialId, OaepHash};
 use claviger_engine::Value;
-use claviger_engine::{Audited, Call, CommonError};
+use claviger_engine::{Audited, Call, CommonError, Facts, Fault};
 use claviger_policy::{Subject, absent_resource_message};
 use claviger_secret::SecretBytes;
 
+use super::key_use::{current, demand, with_pair};
 use crate::KmsError;
+use crate::algorithms::{Algorithm, oaep_hash};
 use crate::find::{Forms, NamedKey, find, material};
 use crate::records::{Key, facts_key};
 
@@ -20,20 +22,14 @@ pub(crate) fn context(pairs: Option<&Pairs>) -> EncryptionContext {
     EncryptionContext::canonical(pairs.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
-/// Only the symmetric algorithm fits the keys that can be made yet.
-pub(crate) fn algorithm(asked: Option<EncryptionAlgorithmSpec>) -> Result<(), KmsError> {
-    match asked {
-        None | Some(EncryptionAlgorithmSpec::SymmetricDefault) => Ok(()),
-        Some(other) => Err(KmsError::InvalidKeyUsage(format!(
-            "Algorithm {} is incompatible with key spec SYMMETRIC_DEFAULT.",
-            other.as_str()
-        ))),
-    }
-}
-
 /// `requestParameters` of Encrypt and Decrypt.
-pub(crate) fn cipher_parameters(key_id: Option<&str>, pairs: Option<&Pairs>) -> Value {
-    let mut value = Value::object([("encryptionAlgorithm", Value::public_text("SYMMETRIC_DEFAULT"))]);
+pub(crate) fn cipher_parameters(
+    key_id: Option<&str>,
+    algorithm: Option<EncryptionAlgorithmSpec>,
+    pairs: Option<&Pairs>,
+) -> Value {
+    let algorithm = algorithm.unwrap_or(EncryptionAlgorithmSpec::SymmetricDefault);
+    let mut value = Value::object([("encryptionAlgorithm", Value::public_text(algorithm.as_str()))]);
     if let Some(key_id) = key_id {
         value = value.with("keyId", Value::public_text(key_id));
     }
@@ -50,34 +46,140 @@ pub(crate) fn with_context(value: Value, name: &'static str, pairs: Option<&Pair
     }
 }
 
-/// The key that made a blob.
-pub(crate) struct BlobKey {
+/// A key, an algorithm that it can do, and the context: how something is to be encrypted, or was.
+#[derive(Clone, Copy)]
+pub(crate) struct Method<'a> {
+    /// The operation's name, for refusals.
+    pub(crate) operation: &'static str,
+    /// The algorithm that the request names; the symmetric one when it names none.
+    pub(crate) algorithm: Option<EncryptionAlgorithmSpec>,
+    /// The encryption context.
+    pub(crate) pairs: Option<&'a Pairs>,
+}
+
+impl<'a> Method<'a> {
+    /// Under a symmetric key.
+    pub(crate) const fn symmetric(operation: &'static str, pairs: Option<&'a Pairs>) -> Self {
+        Self { operation, algorithm: None, pairs }
+    }
+
+    /// The algorithm that the method stands for.
+    pub(crate) fn algorithm(&self) -> EncryptionAlgorithmSpec {
+        self.algorithm.unwrap_or(EncryptionAlgorithmSpec::SymmetricDefault)
+    }
+
+    /// What conditions may ask about it.
+    pub(crate) fn facts(&self, facts: Facts) -> Facts {
+        let pairs = || self.pairs.into_iter().flatten();
+        facts
+            .with("kms:EncryptionAlgorithm", self.algorithm().as_str())
+            .with_all("kms:EncryptionContextKeys", pairs().map(|(name, _)| name))
+            .with_family("kms:EncryptionContext:", pairs())
+    }
+
+    /// Whether the key can do this: `None` for the symmetric algorithm, else the padding and the longest plaintext.
+    fn demand(&self, key: &Key) -> Result<Option<(OaepHash, usize)>, KmsError> {
+        let row = demand(key, Algorithm::Encryption(self.algorithm()), self.operation)?;
+        let Some(hash) = oaep_hash(self.algorithm()) else { return Ok(None) };
+        if self.pairs.is_some_and(|pairs| !pairs.is_empty()) {
+            return Err(KmsError::validation(format!(
+                "EncryptionContext is not supported for algorithm {}.",
+                self.algorithm().as_str()
+            )));
+        }
+        Ok(Some((hash, row.input_bytes_max)))
+    }
+
+    /// Encrypts under the key. The material is named when it is symmetric.
+    pub(crate) async fn encrypt(
+        &self,
+        call: &mut Call<'_>,
+        key: &NamedKey,
+        plaintext: &SecretBytes,
+    ) -> Result<(Vec<u8>, Option<MaterialId>), KmsError> {
+        let oaep = self.demand(key.key())?;
+        let current = current(call, key).await?;
+        let Some((hash, plaintext_bytes_max)) = oaep else {
+            let ciphertext = seal(&current.record.material, &context(self.pairs), plaintext.expose())?;
+            return Ok((ciphertext, Some(current.record.id)));
+        };
+        if plaintext.len() > plaintext_bytes_max {
+            let (algorithm, spec) = (self.algorithm().as_str(), key.key().spec.as_str());
+            return Err(KmsError::validation(format!(
+                "Algorithm {algorithm} and key spec {spec} cannot encrypt data larger than {plaintext_bytes_max} bytes."
+            )));
+        }
+        let plaintext = SecretBytes::from_slice(plaintext.expose());
+        let ciphertext = with_pair(call, &current, move |pair| pair.encrypt(hash, plaintext.expose())).await?;
+        Ok((ciphertext, None))
+    }
+
+    /// Decrypts with the key that the source names. Whatever fails behind the checks of usage and algorithm fails
+    /// alike.
+    pub(crate) async fn decrypt(
+        &self,
+        call: &mut Call<'_>,
+        source: &Source,
+        ciphertext: &[u8],
+    ) -> Result<(SecretBytes, Option<MaterialId>), KmsError> {
+        let key = source.key.key();
+        match self.demand(key)? {
+            None => {
+                let header = Header::parse(ciphertext).map_err(|_| KmsError::InvalidCiphertext)?;
+                if header.key_id.to_string() != key.id {
+                    return Err(KmsError::IncorrectKey);
+                }
+                if !key.materials.contains(&header.material_id) {
+                    return Err(KmsError::InvalidCiphertext);
+                }
+                let row = material(call, key, &header.material_id).await?;
+                let symmetric = row.record.material.symmetric().ok_or(Fault::Cryptography)?;
+                let opened = symmetric.open(ciphertext, &context(self.pairs));
+                Ok((opened.map_err(|_| KmsError::InvalidCiphertext)?, Some(header.material_id)))
+            }
+            Some((hash, _)) => {
+                let current = current(call, &source.key).await?;
+                let ciphertext = ciphertext.to_vec();
+                Ok((with_pair(call, &current, move |pair| pair.decrypt(hash, &ciphertext)).await?, None))
+            }
+        }
+    }
+
+    /// What a dry run without a ciphertext checks of the key.
+    pub(crate) fn demand_key(&self, key: &Key) -> Result<(), KmsError> {
+        self.demand(key).map(drop)
+    }
+}
+
+/// The blob of this plaintext under this material of a symmetric key.
+pub(crate) fn seal(material: &KeyMaterial, context: &EncryptionContext, plaintext: &[u8]) -> Result<Vec<u8>, KmsError> {
+    let symmetric = material.symmetric().ok_or(Fault::Cryptography)?;
+    symmetric.seal(context, plaintext).map_err(|error| Fault::from(error).into())
+}
+
+/// The key that a ciphertext is to be opened with.
+pub(crate) struct Source {
     pub(crate) key: NamedKey,
-    pub(crate) material: MaterialId,
-    /// Whether the request itself named the key.
+    /// Whether the request itself named the key; otherwise the ciphertext did.
     pub(crate) named: bool,
 }
 
-/// Finds the key that made the blob. A key that the request names must be that key.
-pub(crate) async fn blob_key(
+/// Finds the key that a request or, without one, the ciphertext names. Whether they agree is judged once the caller
+/// is known to be allowed.
+pub(crate) async fn source(
     call: &mut Call<'_>,
-    bytes: &[u8],
+    ciphertext: Option<&[u8]>,
     key_id: Option<&str>,
     action: &'static str,
-) -> Result<BlobKey, KmsError> {
-    let header = Header::parse(bytes);
+) -> Result<Source, KmsError> {
     if let Some(key_id) = key_id {
-        let key = find(call, key_id, Forms::KeyOrAlias, action).await?;
-        let header = header.map_err(|_| KmsError::InvalidCiphertext)?;
-        if header.key_id.to_string() != key.key().id {
-            return Err(KmsError::IncorrectKey);
-        }
-        return Ok(BlobKey { key, material: header.material_id, named: true });
+        return Ok(Source { key: find(call, key_id, Forms::KeyOrAlias, action).await?, named: true });
     }
-    let header = header.map_err(|_| KmsError::InvalidCiphertext)?;
+    let ciphertext = ciphertext.ok_or_else(|| KmsError::validation("KeyId is required without a ciphertext."))?;
+    let header = Header::parse(ciphertext).map_err(|_| KmsError::InvalidCiphertext)?;
     let region = call.caller().region().to_owned();
     match call.row::<Key>(&facts_key(&region, &header.key_id.to_string())).await? {
-        Some(row) => Ok(BlobKey { key: NamedKey::new(row), material: header.material_id, named: false }),
+        Some(row) => Ok(Source { key: NamedKey::new(call, row).await?, named: false }),
         None => {
             // The same sentence as for a key that is there and not the caller's to see.
             let text = absent_resource_message(call.caller().principal(), action, Subject::Ciphertext);
@@ -86,18 +188,35 @@ pub(crate) async fn blob_key(
     }
 }
 
-/// Opens a blob with the material that it names. Every failure is the same.
-pub(crate) async fn open(
-    call: &mut Call<'_>,
-    of: &BlobKey,
-    bytes: &[u8],
-    context: &EncryptionContext,
-) -> Result<SecretBytes, KmsError> {
-    if !of.key.key().materials.contains(&of.material) {
-        return Err(KmsError::InvalidCiphertext);
+/// Whether the ciphertext counts: a dry run may ask to leave it out of account, and only a dry run may.
+pub(crate) fn ignores_ciphertext(
+    dry_run: Option<bool>,
+    modifiers: Option<&Vec<DryRunModifierType>>,
+) -> Result<bool, KmsError> {
+    let ignores = modifiers.is_some_and(|modifiers| modifiers.contains(&DryRunModifierType::IgnoreCiphertext));
+    if ignores && dry_run != Some(true) {
+        return Err(KmsError::validation("DryRunModifiers can only be specified when DryRun is true."));
     }
-    let row = material(call, of.key.key(), &of.material).await?;
-    row.record.material.open(bytes, context).map_err(|_| KmsError::InvalidCiphertext)
+    Ok(ignores)
+}
+
+/// The ciphertext of a request that must have one.
+pub(crate) fn demand_ciphertext(ciphertext: Option<&Vec<u8>>) -> Result<&[u8], KmsError> {
+    ciphertext.map(Vec::as_slice).ok_or_else(|| {
+        KmsError::validation(
+            "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null",
+        )
+    })
+}
+
+/// Refuses an asymmetric algorithm without a key: only symmetric ciphertexts name theirs.
+pub(crate) fn demand_key_id(algorithm: Option<EncryptionAlgorithmSpec>, key_id: Option<&str>) -> Result<(), KmsError> {
+    match algorithm {
+        Some(algorithm) if key_id.is_none() && oaep_hash(algorithm).is_some() => {
+            Err(KmsError::validation(format!("KeyId is required for algorithm {}.", algorithm.as_str())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `additionalEventData`: the material that was used.
@@ -107,19 +226,7 @@ pub(crate) fn show_material(id: Option<&str>, audited: &mut Audited) {
     }
 }
 
-/// The ciphertext that only a dry run may leave out, and dry runs without one are not offered yet.
-pub(crate) fn no_ciphertext() -> KmsError {
-    KmsError::validation(
-        "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not be null",
-    )
-}
-
-/// Refuses what would change the meaning of a dry run.
-pub(crate) fn demand_no_modifiers<T>(modifiers: Option<&Vec<T>>) -> Result<(), KmsError> {
-    match modifiers {
-        Some(modifiers) if !modifiers.is_empty() => {
-            Err(KmsError::Unsupported(Some("DryRunModifiers is not supported by this server yet.".to_owned())))
-        }
-        _ => Ok(()),
-    }
+/// Whether the key is symmetric: only such keys make data keys.
+pub(crate) fn is_symmetric(key: &Key) -> bool {
+    key.spec == KeySpec::SymmetricDefault
 }

@@ -1,18 +1,25 @@
-//! CreateKey: a new symmetric key with its policy and tags.
+//! CreateKey: a new key of any spec with its policy and tags.
 
 use std::sync::Arc;
 
-use claviger_api::kms::{CreateKeyRequest, CreateKeyResponse, KeySpec, KeyUsageType, OriginType};
+use claviger_api::kms::{
+    CreateKeyRequest, CreateKeyResponse, CustomerMasterKeySpec, KeySpec, KeyUsageType, OriginType,
+};
 use claviger_api::{Timestamp, Valid};
-use claviger_crypto::{KeyId, KeyMaterial};
+use claviger_crypto::{KeyId, KeyMaterial, MaterialSpec};
 use claviger_engine::Value;
-use claviger_engine::{Audited, Authorized, Call, Fault, Named, Operation, OperationRow, Outcome, Question, Writes};
+use claviger_engine::{
+    Audited, Authorized, Call, Facts, Fault, Named, Operation, OperationRow, Outcome, Question, Writes,
+};
 
+use super::key_use::is_heavy_to_make;
 use super::keys::metadata;
 use super::policies::{checked_policy, default_policy};
 use super::tags::checked_tags;
+use crate::algorithms::{material_spec, rows};
+use crate::conditions::{of_kind, with_tags};
 use crate::operation::row;
-use crate::records::{Key, KeyState, Listed, Material, facts_key, key_arn, listed_key, material_key};
+use crate::records::{Key, KeyState, Listed, Material, facts_key, listed_key, material_key};
 use crate::{Kms, KmsError};
 
 pub(crate) struct CreateKey;
@@ -22,14 +29,14 @@ impl Operation for CreateKey {
     type Request = Valid<CreateKeyRequest>;
     type Response = CreateKeyResponse;
     type Error = KmsError;
-    type Resources = ();
+    type Resources = Kind;
     const ROW: OperationRow = row("CreateKey", false);
 
-    async fn resolve(_: &mut Call<'_>, _: &Kms, request: &Self::Request) -> Result<(), KmsError> {
-        demand_built(request)
+    async fn resolve(_: &mut Call<'_>, _: &Kms, request: &Self::Request) -> Result<Kind, KmsError> {
+        checked_kind(request)
     }
 
-    fn questions(call: &Call<'_>, (): &(), request: &Self::Request) -> Vec<Question> {
+    fn questions(call: &Call<'_>, _: &Kind, request: &Self::Request) -> Vec<Question> {
         let mut questions = vec![account_question(call, "kms:CreateKey")];
         if request.tags.is_some() {
             questions.push(account_question(call, "kms:TagResource"));
@@ -37,33 +44,48 @@ impl Operation for CreateKey {
         questions
     }
 
+    fn facts(call: &Call<'_>, kind: &Kind, request: &Self::Request, _: &Question) -> Facts {
+        let bypass = request.bypass_policy_lockout_safety_check.map(|bypass| bypass.to_string());
+        let facts = of_kind(call, kind.spec.as_str(), kind.usage.as_str())
+            .with_some("kms:BypassPolicyLockoutSafetyCheck", bypass);
+        with_tags(facts, request.tags.as_deref().unwrap_or_default())
+    }
+
     async fn perform(
         call: &mut Call<'_>,
         _: &Kms,
-        _: &Authorized<Self>,
+        authorized: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<CreateKeyResponse>, KmsError> {
         let tags = checked_tags(request.tags.as_deref().unwrap_or_default(), &[])?;
         let id = call.uuid()?;
         let (region, account) = (call.caller().region().to_owned(), call.caller().account().to_owned());
-        let bypass = request.bypass_policy_lockout_safety_check == Some(true);
-        let policy = match &request.policy {
-            None => default_policy(&account)?,
-            Some(text) => checked_policy(call, text, &key_arn(&region, &account, &id), &account, bypass)?,
-        };
-        let key_id = KeyId::parse(&id).map_err(|_| Fault::Cryptography)?;
-        let material = KeyMaterial::generate(key_id).map_err(Fault::from)?;
-        let key = Key {
+        let Kind { spec, usage, made_of } = *authorized.resources();
+        let mut key = Key {
             id,
+            policy: Arc::new(default_policy(&account)?),
             account,
             region,
+            spec,
+            usage,
             created: call.now(),
             description: request.description.clone().unwrap_or_default(),
             state: KeyState::Enabled,
-            policy: Arc::new(policy),
             tags,
             materials: Vec::new(),
+            aliases: Some(Vec::new()),
         };
+        if let Some(text) = &request.policy {
+            let bypass = request.bypass_policy_lockout_safety_check == Some(true);
+            key.policy = Arc::new(checked_policy(call, text, &key, &[], bypass)?);
+        }
+        let key_id = KeyId::parse(&key.id).map_err(|_| Fault::Cryptography)?;
+        let material = if is_heavy_to_make(made_of) {
+            call.heavy(move || KeyMaterial::generate(key_id, made_of)).await?
+        } else {
+            KeyMaterial::generate(key_id, made_of)
+        };
+        let material = material.map_err(Fault::from)?;
         let (key, writes) = place(call, key, material).await?;
         Ok(Outcome::with_writes(CreateKeyResponse { key_metadata: Some(metadata(&key)?) }, writes))
     }
@@ -76,10 +98,13 @@ impl Operation for CreateKey {
     ) {
         let text = |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::public_text);
         let bypass = request.bypass_policy_lockout_safety_check == Some(true);
+        let older = request.customer_master_key_spec.map(CustomerMasterKeySpec::as_str);
+        let spec = request.key_spec.map(KeySpec::as_str).or(older).unwrap_or(KeySpec::SymmetricDefault.as_str());
         audited.request_parameters = Value::object([
             ("description", Value::public_text(request.description.as_deref().unwrap_or_default())),
             ("keyUsage", Value::public_text(request.key_usage.unwrap_or(KeyUsageType::EncryptDecrypt).as_str())),
-            ("keySpec", Value::public_text(request.key_spec.unwrap_or(KeySpec::SymmetricDefault).as_str())),
+            ("keySpec", Value::public_text(spec)),
+            ("customerMasterKeySpec", Value::public_text(spec)),
             ("origin", Value::public_text(request.origin.unwrap_or(OriginType::AwsKms).as_str())),
             ("multiRegion", Value::from(request.multi_region == Some(true))),
             ("bypassPolicyLockoutSafetyCheck", Value::from(bypass)),
@@ -131,50 +156,76 @@ pub(crate) async fn place(call: &mut Call<'_>, mut key: Key, material: KeyMateri
     Ok((key, writes))
 }
 
-/// Refuses what this server does not make yet; nothing that was asked for is ignored.
-fn demand_built(request: &CreateKeyRequest) -> Result<(), KmsError> {
-    if request.key_spec.is_some() && request.customer_master_key_spec.is_some() {
-        return Err(KmsError::validation(
-            "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.",
-        ));
-    }
+/// What kind of key is asked for.
+#[derive(Clone, Copy)]
+pub(crate) struct Kind {
+    spec: KeySpec,
+    usage: KeyUsageType,
+    made_of: MaterialSpec,
+}
+
+/// What kind of key is asked for. Refuses what this server does not make; nothing that was asked for is ignored.
+fn checked_kind(request: &CreateKeyRequest) -> Result<Kind, KmsError> {
     let spec = match (request.key_spec, request.customer_master_key_spec) {
-        (Some(spec), _) => spec.as_str(),
-        (None, Some(spec)) => spec.as_str(),
-        (None, None) => KeySpec::SymmetricDefault.as_str(),
+        (Some(_), Some(_)) => {
+            return Err(KmsError::validation(
+                "You cannot specify KeySpec and CustomerMasterKeySpec in the same request. CustomerMasterKeySpec is deprecated.",
+            ));
+        }
+        (Some(spec), None) => spec,
+        (None, Some(spec)) => KeySpec::parse(spec.as_str()).ok_or(Fault::Cryptography)?,
+        (None, None) => KeySpec::SymmetricDefault,
     };
-    let unsupported =
-        |what: &str| Err(KmsError::Unsupported(Some(format!("{what} is not supported by this server yet."))));
-    if spec != KeySpec::SymmetricDefault.as_str() {
-        if request.key_usage.is_none() {
+    let usage = match request.key_usage {
+        Some(usage) => usage,
+        None if spec == KeySpec::SymmetricDefault => KeyUsageType::EncryptDecrypt,
+        None => {
             return Err(KmsError::validation(
                 "You must specify a KeyUsage value for all KMS keys except for symmetric encryption keys.",
             ));
         }
-        return unsupported(&format!("KeySpec {spec}"));
-    }
-    if let Some(usage) = request.key_usage.filter(|usage| *usage != KeyUsageType::EncryptDecrypt) {
-        return Err(KmsError::validation(format!(
-            "KeyUsage {} is not compatible with KeySpec SYMMETRIC_DEFAULT",
-            usage.as_str()
-        )));
+    };
+    let unsupported = |what: String| Err(KmsError::Unsupported(Some(what)));
+    let Some(made_of) = material_spec(spec) else {
+        return unsupported(format!("KeySpec {} is not supported in this Region.", spec.as_str()));
+    };
+    if rows(spec, usage).next().is_none() {
+        let (usage, spec) = (usage.as_str(), spec.as_str());
+        return Err(KmsError::validation(format!("KeyUsage {usage} is not compatible with KeySpec {spec}")));
     }
     if let Some(origin) = request.origin.filter(|origin| *origin != OriginType::AwsKms) {
-        return unsupported(&format!("Origin {}", origin.as_str()));
+        return unsupported(format!("Origin {} is not supported by this server yet.", origin.as_str()));
     }
     if request.multi_region == Some(true) {
-        return unsupported("MultiRegion");
+        return unsupported("MultiRegion is not supported by this server yet.".to_owned());
     }
     if request.custom_key_store_id.is_some() || request.xks_key_id.is_some() {
-        return unsupported("A custom key store");
+        return unsupported("A custom key store is not supported by this server yet.".to_owned());
     }
-    Ok(())
+    Ok(Kind { spec, usage, made_of })
+}
+
+/// What a seeded key is.
+pub(crate) struct Seeded {
+    pub(crate) id: String,
+    pub(crate) account: String,
+    pub(crate) region: String,
+    pub(crate) spec: KeySpec,
+    pub(crate) usage: KeyUsageType,
 }
 
 /// A key whose id and material are given: what a dev seed file asks for.
-pub(crate) fn seeded(id: String, account: String, region: String, created: Timestamp) -> Result<Key, KmsError> {
+///
+/// # Errors
+/// A validation error when spec and usage do not fit.
+pub(crate) fn seeded(seeded: Seeded, created: Timestamp) -> Result<Key, KmsError> {
+    let Seeded { id, account, region, spec, usage } = seeded;
+    if rows(spec, usage).next().is_none() {
+        let (usage, spec) = (usage.as_str(), spec.as_str());
+        return Err(KmsError::validation(format!("KeyUsage {usage} is not compatible with KeySpec {spec}")));
+    }
     let policy = Arc::new(default_policy(&account)?);
     let description = String::new();
-    let state = KeyState::Enabled;
-    Ok(Key { id, account, region, created, description, state, policy, tags: Vec::new(), materials: Vec::new() })
+    let (state, tags, materials, aliases) = (KeyState::Enabled, Vec::new(), Vec::new(), Some(Vec::new()));
+    Ok(Key { id, account, region, spec, usage, created, description, state, policy, tags, materials, aliases })
 }

@@ -1,13 +1,15 @@
-//! Decrypt: a blob back to its plaintext. The blob names the key, and the key is authorized before anything is opened.
+//! Decrypt: a ciphertext back to its plaintext. A symmetric ciphertext names its key, and the key is authorized before
+//! anything is opened.
 
 use claviger_api::Valid;
-use claviger_api::kms::{DecryptRequest, DecryptResponse, EncryptionAlgorithmSpec};
-use claviger_engine::{Audited, Authorized, Call, Named, Operation, OperationRow, Outcome, Question};
+use claviger_api::kms::{DecryptRequest, DecryptResponse};
+use claviger_engine::{Audited, Authorized, Call, Facts, Named, Operation, OperationRow, Outcome, Question};
 
 use super::cipher::{
-    BlobKey, algorithm, blob_key, cipher_parameters, context, demand_no_modifiers, no_ciphertext, open, show_material,
+    Method, Source, cipher_parameters, demand_ciphertext, demand_key_id, ignores_ciphertext, show_material, source,
 };
-use crate::operation::{demand_no_recipient, demand_no_tokens, row, unless_dry_run};
+use crate::operation::{demand_no_tokens, row, unless_dry_run};
+use crate::recipient::{Recipient, deliver};
 use crate::state::Permits;
 use crate::{Kms, KmsError};
 
@@ -18,20 +20,29 @@ impl Operation for Decrypt {
     type Request = Valid<DecryptRequest>;
     type Response = DecryptResponse;
     type Error = KmsError;
-    type Resources = BlobKey;
+    type Resources = Source;
     const ROW: OperationRow = row("Decrypt", true);
 
-    async fn resolve(call: &mut Call<'_>, _: &Kms, request: &Self::Request) -> Result<BlobKey, KmsError> {
-        demand_no_recipient(request.recipient.as_ref())?;
+    async fn resolve(call: &mut Call<'_>, kms: &Kms, request: &Self::Request) -> Result<Source, KmsError> {
         demand_no_tokens(request.grant_tokens.as_ref())?;
-        demand_no_modifiers(request.dry_run_modifiers.as_ref())?;
-        let Some(blob) = &request.ciphertext_blob else { return Err(no_ciphertext()) };
-        blob_key(call, blob, request.key_id.as_deref(), "kms:Decrypt").await
+        demand_key_id(request.encryption_algorithm, request.key_id.as_deref())?;
+        let ciphertext = if ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_ref())? {
+            None
+        } else {
+            Some(demand_ciphertext(request.ciphertext_blob.as_ref())?)
+        };
+        let mut source = source(call, ciphertext, request.key_id.as_deref(), "kms:Decrypt").await?;
+        source.key.recipient = Recipient::verified(call, kms, request.recipient.as_ref()).await?;
+        Ok(source)
     }
 
-    fn questions(_: &Call<'_>, of: &BlobKey, _: &Self::Request) -> Vec<Question> {
-        let named = if of.named { Named::ByArn } else { Named::ByCiphertext };
-        vec![Question { named, ..of.key.question("kms:Decrypt", true) }]
+    fn questions(_: &Call<'_>, source: &Source, _: &Self::Request) -> Vec<Question> {
+        let named = if source.named { Named::ByArn } else { Named::ByCiphertext };
+        vec![Question { named, ..source.key.question("kms:Decrypt", true) }]
+    }
+
+    fn facts(call: &Call<'_>, source: &Source, request: &Self::Request, _: &Question) -> Facts {
+        method(request).facts(source.key.facts(call))
     }
 
     async fn perform(
@@ -40,28 +51,43 @@ impl Operation for Decrypt {
         authorized: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<DecryptResponse>, KmsError> {
-        let of = authorized.resources();
-        Permits::Enabled.demand(of.key.key())?;
-        algorithm(request.encryption_algorithm)?;
-        let blob = request.ciphertext_blob.as_deref().ok_or_else(no_ciphertext)?;
-        let plaintext = open(call, of, blob, &context(request.encryption_context.as_ref())).await?;
-        let response = DecryptResponse {
-            key_id: Some(of.key.arn.clone()),
-            plaintext: Some(plaintext),
-            encryption_algorithm: Some(EncryptionAlgorithmSpec::SymmetricDefault),
-            ciphertext_for_recipient: None,
-            key_material_id: Some(of.material.to_string()),
-        };
-        unless_dry_run(request.dry_run, Outcome::read_only(response))
+        let source = authorized.resources();
+        Permits::Enabled.demand(source.key.key())?;
+        let method = method(request);
+        if ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_ref())? {
+            method.demand_key(source.key.key())?;
+            return Err(KmsError::DryRun);
+        }
+        let ciphertext = demand_ciphertext(request.ciphertext_blob.as_ref())?;
+        let (plaintext, material) = method.decrypt(call, source, ciphertext).await?;
+        unless_dry_run(request.dry_run)?;
+        let recipient = source.key.recipient.as_ref();
+        let delivered = deliver(call, recipient, plaintext).await?;
+        Ok(Outcome::read_only(DecryptResponse {
+            key_id: Some(source.key.arn.clone()),
+            plaintext: delivered.plaintext,
+            encryption_algorithm: Some(method.algorithm()),
+            ciphertext_for_recipient: delivered.for_recipient,
+            // AWS leaves it out for recipients.
+            key_material_id: material.filter(|_| recipient.is_none()).map(|id| id.to_string()),
+        }))
     }
 
     fn audited(
         request: &Self::Request,
-        _: Option<&Self::Resources>,
+        source: Option<&Self::Resources>,
         response: Option<&DecryptResponse>,
         audited: &mut Audited,
     ) {
         show_material(response.and_then(|response| response.key_material_id.as_deref()), audited);
-        audited.request_parameters = cipher_parameters(request.key_id.as_deref(), request.encryption_context.as_ref());
+        if let Some(recipient) = source.and_then(|source| source.key.recipient.as_ref()) {
+            recipient.show(audited);
+        }
+        let pairs = request.encryption_context.as_ref();
+        audited.request_parameters = cipher_parameters(request.key_id.as_deref(), request.encryption_algorithm, pairs);
     }
+}
+
+fn method(request: &DecryptRequest) -> Method<'_> {
+    Method { operation: "Decrypt", algorithm: request.encryption_algorithm, pairs: request.encryption_context.as_ref() }
 }

@@ -1,18 +1,17 @@
-//! Encrypt: 1 to 4096 bytes under a symmetric key.
+//! Encrypt: 1 to 4096 bytes under a symmetric key, or as many as its padding leaves under an RSA key.
 
 use claviger_api::Valid;
-use claviger_api::kms::{EncryptRequest, EncryptResponse, EncryptionAlgorithmSpec};
-use claviger_crypto::EncryptionContext;
-use claviger_engine::{Audited, Call, Outcome};
+use claviger_api::kms::{EncryptRequest, EncryptResponse};
+use claviger_engine::{Audited, Call, Facts, Outcome};
 
-use super::cipher::{algorithm, cipher_parameters, context};
+use super::cipher::{Method, cipher_parameters, is_symmetric};
 use crate::KmsError;
-use crate::find::{Forms, NamedKey, material};
+use crate::find::{Forms, NamedKey};
 use crate::operation::{KeyOperation, demand_no_tokens, unless_dry_run};
 use crate::state::Permits;
 
-/// Seals the plaintext under the key's current material. Writes nothing; the blob names its material, so rotation
-/// strands no ciphertext.
+/// Encrypts under the key's current material. Writes nothing; the blob of a symmetric key names its material, so
+/// rotation strands no ciphertext.
 pub(crate) struct Encrypt;
 
 impl KeyOperation for Encrypt {
@@ -33,38 +32,39 @@ impl KeyOperation for Encrypt {
         demand_no_tokens(request.grant_tokens.as_ref())
     }
 
+    fn facts(request: &Self::Request, facts: Facts) -> Facts {
+        method(request).facts(facts)
+    }
+
     async fn perform(
         call: &mut Call<'_>,
         key: &NamedKey,
         request: &Self::Request,
     ) -> Result<Outcome<EncryptResponse>, KmsError> {
-        algorithm(request.encryption_algorithm)?;
-        let context: EncryptionContext = context(request.encryption_context.as_ref());
-        let material = material(call, key.key(), key.key().current()?).await?;
-        let ciphertext = seal(&material.record.material, &context, request.plaintext.expose())?;
-        let response = EncryptResponse {
+        let method = method(request);
+        let (ciphertext, _) = method.encrypt(call, key, &request.plaintext).await?;
+        unless_dry_run(request.dry_run)?;
+        Ok(Outcome::read_only(EncryptResponse {
             ciphertext_blob: Some(ciphertext),
             key_id: Some(key.arn.clone()),
-            encryption_algorithm: Some(EncryptionAlgorithmSpec::SymmetricDefault),
-        };
-        unless_dry_run(request.dry_run, Outcome::read_only(response))
+            encryption_algorithm: Some(method.algorithm()),
+        }))
     }
 
     fn used_material(key: &NamedKey) -> Option<String> {
-        key.key().current().ok().map(ToString::to_string)
+        is_symmetric(key.key()).then(|| key.key().current().ok().map(ToString::to_string)).flatten()
     }
 
     fn audited(request: &Self::Request, _: Option<&EncryptResponse>, audited: &mut Audited) {
-        audited.request_parameters = cipher_parameters(Some(&request.key_id), request.encryption_context.as_ref());
+        let pairs = request.encryption_context.as_ref();
+        audited.request_parameters = cipher_parameters(Some(&request.key_id), request.encryption_algorithm, pairs);
     }
 }
 
-/// The blob of this plaintext under this material of the key.
-pub(crate) fn seal(
-    material: &claviger_crypto::KeyMaterial,
-    context: &EncryptionContext,
-    plaintext: &[u8],
-) -> Result<Vec<u8>, KmsError> {
-    let sealed = material.seal(context, plaintext);
-    sealed.map_err(|error| claviger_engine::Fault::from(error).into())
+fn method(request: &EncryptRequest) -> Method<'_> {
+    Method {
+        operation: Encrypt::NAME,
+        algorithm: request.encryption_algorithm,
+        pairs: request.encryption_context.as_ref(),
+    }
 }

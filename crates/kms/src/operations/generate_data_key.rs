@@ -2,19 +2,21 @@
 
 use claviger_api::Valid;
 use claviger_api::kms::{
-    DataKeySpec, GenerateDataKeyRequest, GenerateDataKeyResponse, GenerateDataKeyWithoutPlaintextRequest,
-    GenerateDataKeyWithoutPlaintextResponse,
+    DataKeySpec, EncryptionAlgorithmSpec, GenerateDataKeyRequest, GenerateDataKeyResponse,
+    GenerateDataKeyWithoutPlaintextRequest, GenerateDataKeyWithoutPlaintextResponse, RecipientInfo,
 };
 use claviger_crypto::{Random, SystemRandom};
 use claviger_engine::Value;
-use claviger_engine::{Audited, Call, Fault, Outcome};
+use claviger_engine::{Audited, Call, Facts, Fault, Outcome};
 use claviger_secret::SecretBytes;
 
-use super::cipher::{Pairs, context, show_material, with_context};
-use super::encrypt::seal;
+use super::cipher::{Method, Pairs, context, seal, show_material, with_context};
+use super::key_use::{current, demand};
 use crate::KmsError;
-use crate::find::{Forms, NamedKey, material};
-use crate::operation::{KeyOperation, demand_no_recipient, demand_no_tokens, unless_dry_run};
+use crate::algorithms::Algorithm;
+use crate::find::{Forms, NamedKey};
+use crate::operation::{KeyOperation, demand_no_tokens, unless_dry_run};
+use crate::recipient::deliver;
 use crate::state::Permits;
 
 pub(crate) struct GenerateDataKey;
@@ -33,10 +35,17 @@ impl KeyOperation for GenerateDataKey {
         &request.key_id
     }
 
+    fn recipient(request: &Self::Request) -> Option<&RecipientInfo> {
+        request.recipient.as_ref()
+    }
+
     fn check(request: &Self::Request) -> Result<(), KmsError> {
-        demand_no_recipient(request.recipient.as_ref())?;
         demand_no_tokens(request.grant_tokens.as_ref())?;
         length(request.key_spec, request.number_of_bytes).map(drop)
+    }
+
+    fn facts(request: &Self::Request, facts: Facts) -> Facts {
+        Method::symmetric(Self::NAME, request.encryption_context.as_ref()).facts(facts)
     }
 
     async fn perform(
@@ -45,19 +54,25 @@ impl KeyOperation for GenerateDataKey {
         request: &Self::Request,
     ) -> Result<Outcome<GenerateDataKeyResponse>, KmsError> {
         let length = length(request.key_spec, request.number_of_bytes)?;
-        let made = generate(call, key, length, request.encryption_context.as_ref()).await?;
-        let response = GenerateDataKeyResponse {
+        let made = generate(call, key, Self::NAME, length, request.encryption_context.as_ref()).await?;
+        unless_dry_run(request.dry_run)?;
+        let recipient = key.recipient.as_ref();
+        let delivered = deliver(call, recipient, made.plaintext).await?;
+        Ok(Outcome::read_only(GenerateDataKeyResponse {
             ciphertext_blob: Some(made.ciphertext),
-            plaintext: Some(made.plaintext),
+            plaintext: delivered.plaintext,
             key_id: Some(key.arn.clone()),
-            ciphertext_for_recipient: None,
-            key_material_id: Some(made.material_id),
-        };
-        unless_dry_run(request.dry_run, Outcome::read_only(response))
+            ciphertext_for_recipient: delivered.for_recipient,
+            // AWS leaves it out for recipients.
+            key_material_id: recipient.is_none().then_some(made.material_id),
+        }))
     }
 
-    fn audited(request: &Self::Request, response: Option<&GenerateDataKeyResponse>, audited: &mut Audited) {
-        show_material(response.and_then(|response| response.key_material_id.as_deref()), audited);
+    fn used_material(key: &NamedKey) -> Option<String> {
+        key.key().current().ok().map(ToString::to_string)
+    }
+
+    fn audited(request: &Self::Request, _: Option<&GenerateDataKeyResponse>, audited: &mut Audited) {
         audited.request_parameters =
             parameters(&request.key_id, request.key_spec, request.number_of_bytes, request.encryption_context.as_ref());
     }
@@ -84,19 +99,23 @@ impl KeyOperation for GenerateDataKeyWithoutPlaintext {
         length(request.key_spec, request.number_of_bytes).map(drop)
     }
 
+    fn facts(request: &Self::Request, facts: Facts) -> Facts {
+        Method::symmetric(Self::NAME, request.encryption_context.as_ref()).facts(facts)
+    }
+
     async fn perform(
         call: &mut Call<'_>,
         key: &NamedKey,
         request: &Self::Request,
     ) -> Result<Outcome<GenerateDataKeyWithoutPlaintextResponse>, KmsError> {
         let length = length(request.key_spec, request.number_of_bytes)?;
-        let made = generate(call, key, length, request.encryption_context.as_ref()).await?;
-        let response = GenerateDataKeyWithoutPlaintextResponse {
+        let made = generate(call, key, Self::NAME, length, request.encryption_context.as_ref()).await?;
+        unless_dry_run(request.dry_run)?;
+        Ok(Outcome::read_only(GenerateDataKeyWithoutPlaintextResponse {
             ciphertext_blob: Some(made.ciphertext),
             key_id: Some(key.arn.clone()),
             key_material_id: Some(made.material_id),
-        };
-        unless_dry_run(request.dry_run, Outcome::read_only(response))
+        }))
     }
 
     fn audited(request: &Self::Request, response: Option<&Self::Response>, audited: &mut Audited) {
@@ -112,8 +131,15 @@ struct Made {
     material_id: String,
 }
 
-async fn generate(call: &mut Call<'_>, key: &NamedKey, length: usize, pairs: Option<&Pairs>) -> Result<Made, KmsError> {
-    let current = material(call, key.key(), key.key().current()?).await?;
+async fn generate(
+    call: &mut Call<'_>,
+    key: &NamedKey,
+    operation: &'static str,
+    length: usize,
+    pairs: Option<&Pairs>,
+) -> Result<Made, KmsError> {
+    demand(key.key(), Algorithm::Encryption(EncryptionAlgorithmSpec::SymmetricDefault), operation)?;
+    let current = current(call, key).await?;
     // Keys come from the library's own generator, never from the injected chance.
     let plaintext = SystemRandom.secret(length).map_err(Fault::from)?;
     let ciphertext = seal(&current.record.material, &context(pairs), plaintext.expose())?;

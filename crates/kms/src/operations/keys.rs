@@ -1,13 +1,17 @@
-//! What a key shows of itself: DescribeKey, and the form that CreateKey answers with.
+//! What a key shows of itself: DescribeKey, GetPublicKey, and the form that CreateKey answers with.
 
 use claviger_api::Valid;
 use claviger_api::kms::{
-    CustomerMasterKeySpec, DescribeKeyRequest, DescribeKeyResponse, EncryptionAlgorithmSpec, KeyManagerType,
-    KeyMetadata, KeySpec, KeyState as WireState, KeyUsageType, OriginType,
+    CustomerMasterKeySpec, DescribeKeyRequest, DescribeKeyResponse, EncapsulationAlgorithmSpec,
+    EncryptionAlgorithmSpec, GetPublicKeyRequest, GetPublicKeyResponse, KeyAgreementAlgorithmSpec, KeyManagerType,
+    KeyMetadata, KeySpec, KeyState as WireState, MacAlgorithmSpec, OriginType, SigningAlgorithmSpec,
 };
+use claviger_crypto::MaterialSpec;
 use claviger_engine::{Audited, Call, Outcome};
 
+use super::key_use::{current, with_pair};
 use crate::KmsError;
+use crate::algorithms::{Algorithm, material_spec, rows};
 use crate::find::{Forms, NamedKey};
 use crate::operation::{KeyOperation, demand_no_tokens, key_parameter};
 use crate::records::{Key, KeyState};
@@ -61,6 +65,7 @@ pub(crate) fn metadata(key: &Key) -> Result<KeyMetadata, KmsError> {
         KeyState::PendingDeletion { at } => Some(at),
         KeyState::Enabled | KeyState::Disabled => None,
     };
+    let lists = Lists::of(key);
     Ok(KeyMetadata {
         aws_account_id: Some(key.account.clone()),
         key_id: key.id.clone(),
@@ -68,7 +73,7 @@ pub(crate) fn metadata(key: &Key) -> Result<KeyMetadata, KmsError> {
         creation_date: Some(key.created),
         enabled: Some(key.state == KeyState::Enabled),
         description: Some(key.description.clone()),
-        key_usage: Some(KeyUsageType::EncryptDecrypt),
+        key_usage: Some(key.usage),
         key_state: Some(wire_state(key.state)),
         deletion_date,
         valid_to: None,
@@ -77,17 +82,101 @@ pub(crate) fn metadata(key: &Key) -> Result<KeyMetadata, KmsError> {
         cloud_hsm_cluster_id: None,
         expiration_model: None,
         key_manager: Some(KeyManagerType::Customer),
-        customer_master_key_spec: Some(CustomerMasterKeySpec::SymmetricDefault),
-        key_spec: Some(KeySpec::SymmetricDefault),
-        encryption_algorithms: Some(vec![EncryptionAlgorithmSpec::SymmetricDefault]),
-        signing_algorithms: None,
-        key_agreement_algorithms: None,
-        encapsulation_algorithms: None,
+        customer_master_key_spec: CustomerMasterKeySpec::parse(key.spec.as_str()),
+        key_spec: Some(key.spec),
+        encryption_algorithms: lists.encryption,
+        signing_algorithms: lists.signing,
+        key_agreement_algorithms: lists.agreement,
+        encapsulation_algorithms: lists.encapsulation,
         multi_region: Some(false),
         multi_region_configuration: None,
         pending_deletion_window_in_days: None,
-        mac_algorithms: None,
+        mac_algorithms: lists.mac,
         xks_key_configuration: None,
-        current_key_material_id: Some(key.current()?.to_string()),
+        // Only symmetric keys can have several materials, and AWS names it for them only.
+        current_key_material_id: match key.spec {
+            KeySpec::SymmetricDefault => Some(key.current()?.to_string()),
+            _ => None,
+        },
     })
+}
+
+/// What a key can do, one list for each kind of algorithm; `None` for the kinds that its usage rules out.
+#[derive(Default)]
+struct Lists {
+    encryption: Option<Vec<EncryptionAlgorithmSpec>>,
+    signing: Option<Vec<SigningAlgorithmSpec>>,
+    mac: Option<Vec<MacAlgorithmSpec>>,
+    agreement: Option<Vec<KeyAgreementAlgorithmSpec>>,
+    encapsulation: Option<Vec<EncapsulationAlgorithmSpec>>,
+}
+
+impl Lists {
+    fn of(key: &Key) -> Self {
+        let mut lists = Self::default();
+        for row in rows(key.spec, key.usage) {
+            match row.algorithm {
+                Algorithm::Encryption(algorithm) => lists.encryption.get_or_insert_default().push(algorithm),
+                Algorithm::Signing(algorithm) => lists.signing.get_or_insert_default().push(algorithm),
+                Algorithm::Mac(algorithm) => lists.mac.get_or_insert_default().push(algorithm),
+                Algorithm::Agreement(algorithm) => lists.agreement.get_or_insert_default().push(algorithm),
+                Algorithm::Encapsulation(algorithm) => lists.encapsulation.get_or_insert_default().push(algorithm),
+            }
+        }
+        lists
+    }
+}
+
+pub(crate) struct GetPublicKey;
+
+impl KeyOperation for GetPublicKey {
+    type Request = Valid<GetPublicKeyRequest>;
+    type Response = GetPublicKeyResponse;
+    const NAME: &'static str = "GetPublicKey";
+    const ACTION: &'static str = "kms:GetPublicKey";
+    const FORMS: Forms = Forms::KeyOrAlias;
+    const CROSS_ACCOUNT: bool = true;
+    const READ_ONLY: bool = true;
+    const PERMITS: Permits = Permits::NotPendingDeletion;
+
+    fn key_id(request: &Self::Request) -> &str {
+        &request.key_id
+    }
+
+    fn check(request: &Self::Request) -> Result<(), KmsError> {
+        demand_no_tokens(request.grant_tokens.as_ref())
+    }
+
+    async fn perform(
+        call: &mut Call<'_>,
+        key: &NamedKey,
+        _: &Self::Request,
+    ) -> Result<Outcome<GetPublicKeyResponse>, KmsError> {
+        let spec = key.key().spec;
+        if !matches!(material_spec(spec), Some(MaterialSpec::Pair(_))) {
+            let (arn, spec) = (&key.arn, spec.as_str());
+            return Err(KmsError::Unsupported(Some(format!(
+                "{arn} key spec is {spec} which is not valid for GetPublicKey."
+            ))));
+        }
+        let material = current(call, key).await?;
+        // In the pool: the first use of a pair parses it, which is not quick.
+        let public_key = with_pair(call, &material, |pair| Ok(pair.public_key().to_vec())).await?;
+        let lists = Lists::of(key.key());
+        Ok(Outcome::read_only(GetPublicKeyResponse {
+            key_id: Some(key.arn.clone()),
+            public_key: Some(public_key),
+            customer_master_key_spec: CustomerMasterKeySpec::parse(spec.as_str()),
+            key_spec: Some(spec),
+            key_usage: Some(key.key().usage),
+            encryption_algorithms: lists.encryption,
+            signing_algorithms: lists.signing,
+            key_agreement_algorithms: lists.agreement,
+            encapsulation_algorithms: lists.encapsulation,
+        }))
+    }
+
+    fn audited(request: &Self::Request, _: Option<&GetPublicKeyResponse>, audited: &mut Audited) {
+        audited.request_parameters = key_parameter(&request.key_id);
+    }
 }

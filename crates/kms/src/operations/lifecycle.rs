@@ -6,7 +6,7 @@ use claviger_api::kms::{
 };
 use claviger_api::{Timestamp, Valid};
 use claviger_engine::Value;
-use claviger_engine::{Audited, Call, Due, DueJob, Fault, JobOutcome, Outcome, Writes};
+use claviger_engine::{Audited, Call, Due, DueJob, Facts, Fault, JobOutcome, Outcome, Writes};
 
 use super::keys::wire_state;
 use super::tags::change;
@@ -111,6 +111,11 @@ impl KeyOperation for ScheduleKeyDeletion {
         }
     }
 
+    fn facts(request: &Self::Request, facts: Facts) -> Facts {
+        let days = request.pending_window_in_days.unwrap_or(WINDOW_DAYS.2);
+        facts.with("kms:ScheduleKeyDeletionPendingWindowInDays", days.to_string())
+    }
+
     async fn perform(
         call: &mut Call<'_>,
         key: &NamedKey,
@@ -118,7 +123,7 @@ impl KeyOperation for ScheduleKeyDeletion {
     ) -> Result<Outcome<ScheduleKeyDeletionResponse>, KmsError> {
         let days = request.pending_window_in_days.unwrap_or(WINDOW_DAYS.2);
         let at = Timestamp::from_millis(call.now().millis().saturating_add(i64::from(days) * DAY_MILLIS));
-        let mut changed = Key::clone(key.key());
+        let mut changed = key.to_changed();
         changed.state = KeyState::PendingDeletion { at };
         let state = wire_state(changed.state);
         let mut writes = Writes::default();
@@ -173,7 +178,7 @@ impl KeyOperation for CancelKeyDeletion {
         if let KeyState::PendingDeletion { at } = key.key().state {
             Due::cancel(call, &mut writes, SERVICE, at, &deletion_job(key.key())).await?;
         }
-        let mut changed = Key::clone(key.key());
+        let mut changed = key.to_changed();
         changed.state = KeyState::Disabled;
         writes.put(call, facts_key(&changed.region, &changed.id), changed)?;
         Ok(Outcome::with_writes(CancelKeyDeletionResponse { key_id: Some(key.arn.clone()) }, writes))

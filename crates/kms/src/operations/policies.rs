@@ -7,17 +7,18 @@ use claviger_api::kms::{
     GetKeyPolicyRequest, GetKeyPolicyResponse, ListKeyPoliciesRequest, ListKeyPoliciesResponse, PutKeyPolicyRequest,
 };
 use claviger_engine::Value;
-use claviger_engine::{Audited, Call, Fault, Outcome};
+use claviger_engine::{Audited, Call, Conditions, Facts, Fault, Outcome};
 use claviger_policy::{
-    AccountId, Document, Limits, Malformed, MalformedKind, NoContext, Question, default_key_policy,
-    keeps_policy_writable,
+    AccountId, Document, Malformed, MalformedKind, Question, default_key_policy, keeps_policy_writable,
 };
 
 use super::listing::{page_of, page_parameters, position_marker};
 use super::tags::change;
 use crate::KmsError;
+use crate::conditions::{self, KEY_POLICY_LIMITS};
 use crate::find::{Forms, NamedKey};
 use crate::operation::{KeyOperation, key_parameter};
+use crate::records::Key;
 use crate::state::Permits;
 
 /// The one policy name that a key has.
@@ -28,7 +29,7 @@ const SHARED: &str = "AWS_RAM";
 /// The policy of a key that was made without one.
 pub(crate) fn default_policy(account: &str) -> Result<Document, KmsError> {
     let account = account_id(account)?;
-    Document::parse_key_policy(&default_key_policy(account), &Limits::KEY_POLICY)
+    Document::parse_key_policy(&default_key_policy(account), &KEY_POLICY_LIMITS)
         .map_err(|_| Fault::RecordMalformed("default key policy".to_owned()).into())
 }
 
@@ -36,25 +37,28 @@ pub(crate) fn account_id(account: &str) -> Result<AccountId, KmsError> {
     AccountId::parse(account).ok_or_else(|| Fault::RecordMalformed("account id".to_owned()).into())
 }
 
-/// A policy that may be saved for this key, or AWS's reason why not (reference/authorization.md section 7).
+/// A policy that may be saved for this key, or AWS's reason why not (reference/authorization.md section 7). The key's
+/// conditions are judged as if its caller put the next policy in the same way.
 pub(crate) fn checked_policy(
     call: &Call<'_>,
     text: &str,
-    arn: &str,
-    account: &str,
+    key: &Key,
+    aliases: &[String],
     bypass: bool,
 ) -> Result<Document, KmsError> {
-    let document = Document::parse_key_policy(text, &Limits::KEY_POLICY).map_err(|malformed| refused(&malformed))?;
+    let document = Document::parse_key_policy(text, &KEY_POLICY_LIMITS).map_err(|malformed| refused(&malformed))?;
     if call.principals_must_exist() && !document.principals().iter().all(|name| exists(call, name)) {
         return Err(refused(&Malformed::invalid_principal()));
     }
+    let (arn, account) = (key.arn(), account_id(&key.account)?);
+    let facts = || conditions::of_key(call, key, aliases).with("kms:PolicyName", DEFAULT);
     let question = Question {
         principal: call.caller().principal(),
         action: "kms:PutKeyPolicy",
-        resource_arn: arn,
-        resource_account: account_id(account)?,
+        resource_arn: &arn,
+        resource_account: account,
         cross_account_capable: false,
-        context: &NoContext,
+        context: &Conditions::new(call, &arn, account, &facts),
     };
     if !bypass && !keeps_policy_writable(&question, &document) {
         return Err(refused(&Malformed::lockout()));
@@ -97,6 +101,10 @@ impl KeyOperation for GetKeyPolicy {
 
     fn key_id(request: &Self::Request) -> &str {
         &request.key_id
+    }
+
+    fn facts(request: &Self::Request, facts: Facts) -> Facts {
+        facts.with("kms:PolicyName", request.policy_name.as_deref().unwrap_or(DEFAULT))
     }
 
     async fn perform(
@@ -143,9 +151,16 @@ impl KeyOperation for PutKeyPolicy {
         }
     }
 
+    fn facts(request: &Self::Request, facts: Facts) -> Facts {
+        let bypass = request.bypass_policy_lockout_safety_check.map(|bypass| bypass.to_string());
+        facts
+            .with("kms:PolicyName", request.policy_name.as_deref().unwrap_or(DEFAULT))
+            .with_some("kms:BypassPolicyLockoutSafetyCheck", bypass)
+    }
+
     async fn perform(call: &mut Call<'_>, key: &NamedKey, request: &Self::Request) -> Result<Outcome<()>, KmsError> {
         let bypass = request.bypass_policy_lockout_safety_check == Some(true);
-        let policy = checked_policy(call, &request.policy, &key.arn, &key.key().account, bypass)?;
+        let policy = checked_policy(call, &request.policy, key.key(), key.aliases(), bypass)?;
         change(call, key, |key| key.policy = Arc::new(policy))
     }
 

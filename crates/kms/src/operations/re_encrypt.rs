@@ -1,22 +1,25 @@
-//! ReEncrypt: from one key to another, or to the same key's current material, without showing the plaintext.
+//! ReEncrypt: from one key to another, or from one encryption context to another, without showing the plaintext.
 
 use claviger_api::Valid;
-use claviger_api::kms::{EncryptionAlgorithmSpec, ReEncryptRequest, ReEncryptResponse};
+use claviger_api::kms::{ReEncryptRequest, ReEncryptResponse};
 use claviger_engine::Value;
-use claviger_engine::{Audited, Authorized, Call, Named, Operation, OperationRow, Outcome, Question};
+use claviger_engine::{Audited, Authorized, Call, Facts, Named, Operation, OperationRow, Outcome, Question};
 
-use super::cipher::{BlobKey, algorithm, blob_key, context, demand_no_modifiers, no_ciphertext, open, with_context};
-use super::encrypt::seal;
-use crate::find::{Forms, NamedKey, find, material};
+use super::cipher::{Method, Source, demand_ciphertext, demand_key_id, ignores_ciphertext, source, with_context};
+use crate::find::{Forms, NamedKey, find};
 use crate::operation::{demand_no_tokens, row, unless_dry_run};
 use crate::state::Permits;
 use crate::{Kms, KmsError};
 
 pub(crate) struct ReEncrypt;
 
+/// The action on the key of the old ciphertext, and the one on the key of the new.
+const FROM: &str = "kms:ReEncryptFrom";
+const TO: &str = "kms:ReEncryptTo";
+
 /// The keys of both sides.
 pub(crate) struct Sides {
-    source: BlobKey,
+    source: Source,
     destination: NamedKey,
 }
 
@@ -30,19 +33,31 @@ impl Operation for ReEncrypt {
 
     async fn resolve(call: &mut Call<'_>, _: &Kms, request: &Self::Request) -> Result<Sides, KmsError> {
         demand_no_tokens(request.grant_tokens.as_ref())?;
-        demand_no_modifiers(request.dry_run_modifiers.as_ref())?;
-        let blob = request.ciphertext_blob.as_deref().ok_or_else(no_ciphertext)?;
-        let source = blob_key(call, blob, request.source_key_id.as_deref(), "kms:ReEncryptFrom").await?;
-        let destination = find(call, &request.destination_key_id, Forms::KeyOrAlias, "kms:ReEncryptTo").await?;
+        demand_key_id(request.source_encryption_algorithm, request.source_key_id.as_deref())?;
+        let ciphertext = if ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_ref())? {
+            None
+        } else {
+            Some(demand_ciphertext(request.ciphertext_blob.as_ref())?)
+        };
+        let source = source(call, ciphertext, request.source_key_id.as_deref(), FROM).await?;
+        let destination = find(call, &request.destination_key_id, Forms::KeyOrAlias, TO).await?;
         Ok(Sides { source, destination })
     }
 
     fn questions(_: &Call<'_>, sides: &Sides, _: &Self::Request) -> Vec<Question> {
         let named = if sides.source.named { Named::ByArn } else { Named::ByCiphertext };
-        vec![
-            Question { named, ..sides.source.key.question("kms:ReEncryptFrom", true) },
-            sides.destination.question("kms:ReEncryptTo", true),
-        ]
+        vec![Question { named, ..sides.source.key.question(FROM, true) }, sides.destination.question(TO, true)]
+    }
+
+    fn facts(call: &Call<'_>, sides: &Sides, request: &Self::Request, question: &Question) -> Facts {
+        let (from, to) = methods(request);
+        let facts = if question.action == FROM {
+            from.facts(sides.source.key.facts(call))
+        } else {
+            to.facts(sides.destination.facts(call))
+        };
+        let same = sides.source.key.arn == sides.destination.arn;
+        facts.with("kms:ReEncryptOnSameKey", same.to_string())
     }
 
     async fn perform(
@@ -54,23 +69,25 @@ impl Operation for ReEncrypt {
         let Sides { source, destination } = authorized.resources();
         Permits::Enabled.demand(source.key.key())?;
         Permits::Enabled.demand(destination.key())?;
-        algorithm(request.source_encryption_algorithm)?;
-        algorithm(request.destination_encryption_algorithm)?;
-        let blob = request.ciphertext_blob.as_deref().ok_or_else(no_ciphertext)?;
-        let plaintext = open(call, source, blob, &context(request.source_encryption_context.as_ref())).await?;
-        let current = material(call, destination.key(), destination.key().current()?).await?;
-        let context = context(request.destination_encryption_context.as_ref());
-        let ciphertext = seal(&current.record.material, &context, plaintext.expose())?;
-        let response = ReEncryptResponse {
+        let (from, to) = methods(request);
+        if ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_ref())? {
+            from.demand_key(source.key.key())?;
+            to.demand_key(destination.key())?;
+            return Err(KmsError::DryRun);
+        }
+        let ciphertext = demand_ciphertext(request.ciphertext_blob.as_ref())?;
+        let (plaintext, source_material) = from.decrypt(call, source, ciphertext).await?;
+        let (ciphertext, destination_material) = to.encrypt(call, destination, &plaintext).await?;
+        unless_dry_run(request.dry_run)?;
+        Ok(Outcome::read_only(ReEncryptResponse {
             ciphertext_blob: Some(ciphertext),
             source_key_id: Some(source.key.arn.clone()),
             key_id: Some(destination.arn.clone()),
-            source_encryption_algorithm: Some(EncryptionAlgorithmSpec::SymmetricDefault),
-            destination_encryption_algorithm: Some(EncryptionAlgorithmSpec::SymmetricDefault),
-            source_key_material_id: Some(source.material.to_string()),
-            destination_key_material_id: Some(current.record.id.to_string()),
-        };
-        unless_dry_run(request.dry_run, Outcome::read_only(response))
+            source_encryption_algorithm: Some(from.algorithm()),
+            destination_encryption_algorithm: Some(to.algorithm()),
+            source_key_material_id: source_material.map(|id| id.to_string()),
+            destination_key_material_id: destination_material.map(|id| id.to_string()),
+        }))
     }
 
     fn audited(
@@ -79,18 +96,23 @@ impl Operation for ReEncrypt {
         response: Option<&ReEncryptResponse>,
         audited: &mut Audited,
     ) {
-        let materials =
-            response.map(|response| (&response.source_key_material_id, &response.destination_key_material_id));
-        if let Some((Some(source), Some(destination))) = materials {
-            audited.additional = Value::object([
-                ("sourceKeyMaterialId", Value::public_text(source)),
-                ("destinationKeyMaterialId", Value::public_text(destination)),
-            ]);
+        if let Some(response) = response {
+            let members = [
+                ("sourceKeyMaterialId", &response.source_key_material_id),
+                ("destinationKeyMaterialId", &response.destination_key_material_id),
+            ];
+            let present: Vec<_> = members
+                .into_iter()
+                .filter_map(|(name, id)| id.as_ref().map(|id| (name, Value::public_text(id))))
+                .collect();
+            if !present.is_empty() {
+                audited.additional = Value::object(present);
+            }
         }
-
+        let (from, to) = methods(request);
         let mut value = Value::object([
-            ("sourceEncryptionAlgorithm", Value::public_text("SYMMETRIC_DEFAULT")),
-            ("destinationEncryptionAlgorithm", Value::public_text("SYMMETRIC_DEFAULT")),
+            ("sourceEncryptionAlgorithm", Value::public_text(from.algorithm().as_str())),
+            ("destinationEncryptionAlgorithm", Value::public_text(to.algorithm().as_str())),
             ("destinationKeyId", Value::public_text(&request.destination_key_id)),
         ]);
         if let Some(key_id) = &request.source_key_id {
@@ -100,4 +122,19 @@ impl Operation for ReEncrypt {
         value = with_context(value, "destinationEncryptionContext", request.destination_encryption_context.as_ref());
         audited.request_parameters = value;
     }
+}
+
+/// How the two sides are encrypted.
+fn methods(request: &ReEncryptRequest) -> (Method<'_>, Method<'_>) {
+    let from = Method {
+        operation: "ReEncrypt",
+        algorithm: request.source_encryption_algorithm,
+        pairs: request.source_encryption_context.as_ref(),
+    };
+    let to = Method {
+        operation: "ReEncrypt",
+        algorithm: request.destination_encryption_algorithm,
+        pairs: request.destination_encryption_context.as_ref(),
+    };
+    (from, to)
 }

@@ -5,10 +5,11 @@ use claviger_api::kms::{
     ListResourceTagsRequest, ListResourceTagsResponse, Tag, TagResourceRequest, UntagResourceRequest,
 };
 use claviger_engine::Value;
-use claviger_engine::{Audited, Call, Outcome, Writes};
+use claviger_engine::{Audited, Call, Facts, Outcome, Writes};
 
 use super::listing::{page_of, position_marker};
 use crate::KmsError;
+use crate::conditions::with_tags;
 use crate::find::{Forms, NamedKey};
 use crate::operation::{KeyOperation, key_parameter};
 use crate::records::{Key, facts_key};
@@ -68,6 +69,10 @@ impl KeyOperation for TagResource {
         &request.key_id
     }
 
+    fn facts(request: &Self::Request, facts: Facts) -> Facts {
+        with_tags(facts, &request.tags)
+    }
+
     async fn perform(call: &mut Call<'_>, key: &NamedKey, request: &Self::Request) -> Result<Outcome<()>, KmsError> {
         let tags = checked_tags(&request.tags, &key.key().tags)?;
         change(call, key, |key| key.tags = tags)
@@ -86,7 +91,7 @@ impl KeyOperation for TagResource {
 
 /// Replaces the key's facts by changed ones.
 pub(crate) fn change(call: &Call<'_>, key: &NamedKey, edit: impl FnOnce(&mut Key)) -> Result<Outcome<()>, KmsError> {
-    let mut changed = Key::clone(key.key());
+    let mut changed = key.to_changed();
     edit(&mut changed);
     let mut writes = Writes::default();
     writes.put(call, facts_key(&changed.region, &changed.id), changed)?;
@@ -112,6 +117,11 @@ impl KeyOperation for UntagResource {
 
     fn check(request: &Self::Request) -> Result<(), KmsError> {
         request.tag_keys.iter().try_for_each(|key| reserved(key))
+    }
+
+    fn facts(request: &Self::Request, facts: Facts) -> Facts {
+        // There are no values to ask for.
+        facts.with_all("aws:TagKeys", &request.tag_keys)
     }
 
     async fn perform(call: &mut Call<'_>, key: &NamedKey, request: &Self::Request) -> Result<Outcome<()>, KmsError> {

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use claviger_api::kms::CancelKeyDeletionRequest;
+use claviger_store::{Action, Faulty, Gate, Memory, Point};
 
-use crate::{DAY, World, request};
+use crate::{Base, DAY, World, request};
 
 #[tokio::test]
 async fn a_key_is_destroyed_when_its_clock_passes() {
@@ -105,4 +106,33 @@ async fn one_of_many_gets_the_name_and_no_key_gets_too_many() {
     let made = told.iter().filter(|told| told.is_ok()).count();
     assert_eq!(made, 49, "{told:?}");
     assert!(told.iter().all(|told| matches!(told, Ok(()) | Err("LimitExceededException"))), "{told:?}");
+}
+
+/// A key that goes while a call uses it is a key that is gone, not a fault.
+#[tokio::test]
+async fn a_use_that_meets_the_end_of_its_key() {
+    let store = Faulty::scripted(Memory::new());
+    let script = store.script();
+    let base = Base::over(Arc::new(store), 1);
+    let world = base.open().await.unwrap();
+    let key = world.create().await;
+    drop(world);
+    let world = Arc::new(base.open().await.unwrap());
+    // The facts are in memory from here on; the material is not, so that the next use looks into the store for it.
+    world.describe(&key).await.unwrap();
+    let gate = Gate::new();
+    script.next(Point::Snapshot, Action::Hold(gate.clone()));
+    let use_of_it = tokio::spawn({
+        let (world, key) = (Arc::clone(&world), key.clone());
+        async move { world.encrypt(&key, b"x").await.unwrap_err() }
+    });
+    // On this one thread, the use has come to the gate when this goes on.
+    tokio::task::yield_now().await;
+    world.schedule(&key).await.unwrap();
+    base.advance(8 * DAY);
+    world.engine.run_due(&world.kms).await.unwrap();
+    gate.open();
+    let error = use_of_it.await.unwrap();
+    assert_eq!(error.code, "NotFoundException");
+    assert_eq!(error.message, Some(format!("Key '{}' does not exist", crate::arn(&key))));
 }

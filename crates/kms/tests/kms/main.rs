@@ -4,7 +4,9 @@
 
 mod authorization;
 mod capture;
+mod conditions;
 mod deletion;
+mod older;
 mod requests;
 mod simulation;
 mod states;
@@ -40,15 +42,18 @@ macro_rules! request {
 }
 pub(crate) use request;
 
-pub(crate) struct TestClock(AtomicI64);
+pub(crate) struct TestClock {
+    pub(crate) now: AtomicI64,
+    pub(crate) wall: AtomicI64,
+}
 
 impl Clock for TestClock {
     fn wall(&self) -> Timestamp {
-        Timestamp::from_millis(START)
+        Timestamp::from_millis(self.wall.load(Ordering::SeqCst))
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        Timestamp::from_millis(self.now.load(Ordering::SeqCst))
     }
 }
 
@@ -98,7 +103,7 @@ impl Base {
         Self {
             store,
             keys: Arc::new(DomainKeys::generate().unwrap()),
-            clock: Arc::new(TestClock(AtomicI64::new(START))),
+            clock: Arc::new(TestClock { now: AtomicI64::new(START), wall: AtomicI64::new(START) }),
             dice: Arc::new(Dice::new(seed)),
             disk: None,
         }
@@ -111,7 +116,7 @@ impl Base {
     }
 
     pub(crate) fn advance(&self, millis: i64) {
-        self.clock.0.fetch_add(millis, Ordering::SeqCst);
+        self.clock.now.fetch_add(millis, Ordering::SeqCst);
     }
 
     pub(crate) async fn open(&self) -> Result<World, Fault> {
@@ -125,13 +130,15 @@ impl Base {
             principals_must_exist: false,
             node: "node-1".to_owned(),
         };
-        Ok(World { engine: Engine::open(parts).await?, kms: Kms })
+        let clock = Arc::clone(&self.clock);
+        Ok(World { engine: Engine::open(parts).await?, kms: Kms::default(), clock })
     }
 }
 
 pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) kms: Kms,
+    clock: Arc<TestClock>,
 }
 
 pub(crate) type Told = Result<Response, ServiceError>;
@@ -146,11 +153,11 @@ impl World {
     async fn caller(&self, account: &str, region: &str) -> Caller {
         let claim = SignatureClaim {
             access_key_id: account.to_owned(),
-            date: "20260921".to_owned(),
+            date: self.clock.wall().to_iso8601()[..10].replace('-', ""),
             region: region.to_owned(),
             service: "kms".to_owned(),
             session_token: None,
-            signed_at: Timestamp::from_millis(START),
+            signed_at: self.clock.wall(),
             expires_seconds: None,
             string_to_sign: Vec::new(),
             signature: [0; 32],

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use claviger_api::kms::{
-    CreateKeyRequest, DataKeySpec, DecryptRequest, DescribeKeyRequest, DryRunModifierType, EncryptRequest,
-    EncryptionAlgorithmSpec, GenerateDataKeyRequest, GenerateDataKeyWithoutPlaintextRequest, GenerateRandomRequest,
-    KeySpec, KeyUsageType, OriginType, ReEncryptRequest, RecipientInfo, Request, Response, SignRequest, Tag,
+    CreateGrantRequest, CreateKeyRequest, DataKeyPairSpec, DataKeySpec, DecapsulateRequest, DecryptRequest,
+    DeriveSharedSecretRequest, DescribeKeyRequest, DryRunModifierType, EncapsulateRequest, EncapsulationAlgorithmSpec,
+    EncryptRequest, EncryptionAlgorithmSpec, GenerateDataKeyPairRequest, GenerateDataKeyRequest,
+    GenerateDataKeyWithoutPlaintextRequest, GenerateMacRequest, GenerateRandomRequest, GetPublicKeyRequest,
+    KeyAgreementAlgorithmSpec, KeySpec, KeyUsageType, MacAlgorithmSpec, MessageType, OriginType, ReEncryptRequest,
+    RecipientInfo, Request, Response, SignRequest, SigningAlgorithmSpec, Tag,
 };
 
 use crate::{World, encrypt, request};
@@ -57,14 +60,40 @@ async fn a_recipient_never_gets_plaintext() {
         let requests = [
             request!(Decrypt, DecryptRequest { recipient: recipient.clone(), ..decrypt(&blob) }),
             request!(GenerateDataKey, GenerateDataKeyRequest { recipient: recipient.clone(), ..data_key(&key) }),
+            request!(GenerateDataKeyPair, pair(&key, recipient.clone())),
+            request!(DeriveSharedSecret, derive(&key, recipient.clone())),
             request!(
                 GenerateRandom,
                 GenerateRandomRequest { number_of_bytes: Some(8), recipient, ..GenerateRandomRequest::default() }
             ),
         ];
         for request in requests {
-            assert_eq!(refused(&world, request).await, "UnsupportedOperationException");
+            let error = world.call(request).await.map(drop).unwrap_err();
+            assert_eq!(error.code, "ValidationException");
+            assert_eq!(error.message.as_deref(), Some("The attestation document is not valid."), "and no reason");
         }
+    }
+}
+
+fn pair(key: &str, recipient: Option<RecipientInfo>) -> GenerateDataKeyPairRequest {
+    GenerateDataKeyPairRequest {
+        encryption_context: None,
+        key_id: key.to_owned(),
+        key_pair_spec: DataKeyPairSpec::EccNistP256,
+        grant_tokens: None,
+        recipient,
+        dry_run: None,
+    }
+}
+
+fn derive(key: &str, recipient: Option<RecipientInfo>) -> DeriveSharedSecretRequest {
+    DeriveSharedSecretRequest {
+        key_id: key.to_owned(),
+        key_agreement_algorithm: KeyAgreementAlgorithmSpec::Ecdh,
+        public_key: vec![1; 91],
+        grant_tokens: None,
+        dry_run: None,
+        recipient,
     }
 }
 
@@ -117,9 +146,60 @@ async fn dry_run_says_so_and_writes_nothing() {
     for request in requests(&key) {
         assert_eq!(refused(&world, request).await, "DisabledException", "a dry run meets the same refusals");
     }
+}
+
+#[tokio::test]
+async fn a_dry_run_may_leave_the_ciphertext_out_of_account() {
+    let (_, world) = World::new().await;
+    let (key, other) = (world.create().await, world.create().await);
+    let blob = world.encrypt(&other, b"secret").await.unwrap();
     let dry_run_modifiers = Some(vec![DryRunModifierType::IgnoreCiphertext]);
-    let modified = DecryptRequest { dry_run, dry_run_modifiers, ..decrypt(&blob) };
-    assert_eq!(refused(&world, request!(Decrypt, modified)).await, "UnsupportedOperationException");
+    let ask = |dry_run: Option<bool>, key_id: Option<&str>, ciphertext_blob: Option<&[u8]>| {
+        let (key_id, ciphertext_blob) = (key_id.map(str::to_owned), ciphertext_blob.map(<[u8]>::to_vec));
+        let asked = DecryptRequest {
+            dry_run,
+            dry_run_modifiers: dry_run_modifiers.clone(),
+            key_id: key_id.clone(),
+            ciphertext_blob: ciphertext_blob.clone(),
+            ..DecryptRequest::default()
+        };
+        let moved = ReEncryptRequest {
+            dry_run,
+            dry_run_modifiers: dry_run_modifiers.clone(),
+            source_key_id: key_id,
+            ciphertext_blob,
+            destination_key_id: other.clone(),
+            ..ReEncryptRequest::default()
+        };
+        [request!(Decrypt, asked), request!(ReEncrypt, moved)]
+    };
+    let cases = [
+        (ask(Some(true), Some(&key), None), "DryRunOperationException"),
+        // Even one that the key cannot open.
+        (ask(Some(true), Some(&key), Some(&blob)), "DryRunOperationException"),
+        (ask(Some(true), None, Some(&blob)), "ValidationException"),
+        (ask(None, Some(&key), Some(&blob)), "ValidationException"),
+        (ask(Some(false), Some(&key), None), "ValidationException"),
+    ];
+    for (requests, code) in cases {
+        for request in requests {
+            assert_eq!(refused(&world, request).await, code);
+        }
+    }
+    let nothing = DecryptRequest { dry_run: Some(true), ..DecryptRequest::default() };
+    assert_eq!(refused(&world, request!(Decrypt, nothing)).await, "ValidationException");
+    world.disable(&key).await.unwrap();
+    for request in ask(Some(true), Some(&key), None) {
+        assert_eq!(refused(&world, request).await, "DisabledException");
+    }
+    let signing = world.create_from(kind(KeySpec::EccNistP256, KeyUsageType::SignVerify)).await.unwrap().key_id;
+    for request in ask(Some(true), Some(&signing), None) {
+        assert_eq!(refused(&world, request).await, "InvalidKeyUsageException");
+    }
+}
+
+fn kind(spec: KeySpec, usage: KeyUsageType) -> CreateKeyRequest {
+    CreateKeyRequest { key_spec: Some(spec), key_usage: Some(usage), ..CreateKeyRequest::default() }
 }
 
 #[tokio::test]
@@ -135,9 +215,17 @@ async fn keys_that_are_not_built_are_refused() {
         (CreateKeyRequest { xks_key_id: text("xks"), ..rest() }, "UnsupportedOperationException"),
         (CreateKeyRequest { key_spec: Some(KeySpec::Rsa2048), ..rest() }, "ValidationException"),
         (CreateKeyRequest { key_usage: Some(KeyUsageType::SignVerify), ..rest() }, "ValidationException"),
+        (kind(KeySpec::Sm2, KeyUsageType::SignVerify), "UnsupportedOperationException"),
+        (kind(KeySpec::Hmac256, KeyUsageType::SignVerify), "ValidationException"),
+        (kind(KeySpec::EccSecgP256k1, KeyUsageType::KeyAgreement), "ValidationException"),
+        (kind(KeySpec::MlDsa65, KeyUsageType::EncapsulateDecapsulate), "ValidationException"),
         (
-            CreateKeyRequest { key_spec: Some(KeySpec::Rsa2048), key_usage: Some(KeyUsageType::SignVerify), ..rest() },
-            "UnsupportedOperationException",
+            CreateKeyRequest {
+                customer_master_key_spec: Some(claviger_api::kms::CustomerMasterKeySpec::SymmetricDefault),
+                key_spec: Some(KeySpec::SymmetricDefault),
+                ..rest()
+            },
+            "ValidationException",
         ),
         (CreateKeyRequest { policy: text("{}"), ..rest() }, "MalformedPolicyDocumentException"),
         (CreateKeyRequest { tags: Some(vec![tag("aws:x")]), ..rest() }, "TagException"),
@@ -163,24 +251,122 @@ fn tag(key: &str) -> Tag {
     Tag { tag_key: key.to_owned(), tag_value: "v".to_owned() }
 }
 
+fn sign(key: &str, algorithm: SigningAlgorithmSpec, kind: Option<MessageType>, message: &[u8]) -> Request {
+    let request = SignRequest {
+        key_id: key.to_owned(),
+        message: claviger_secret::SecretBytes::from_slice(message),
+        message_type: kind,
+        grant_tokens: None,
+        signing_algorithm: algorithm,
+        dry_run: None,
+    };
+    request!(Sign, request)
+}
+
+/// Every kind of use, on a key that was made for the first of them.
+fn uses(key: &str) -> Vec<(KeyUsageType, Request)> {
+    let mac = GenerateMacRequest {
+        message: claviger_secret::SecretBytes::from_slice(b"m"),
+        key_id: key.to_owned(),
+        mac_algorithm: MacAlgorithmSpec::HmacSha256,
+        grant_tokens: None,
+        dry_run: None,
+    };
+    let encapsulate = EncapsulateRequest {
+        key_id: key.to_owned(),
+        encapsulation_algorithm: EncapsulationAlgorithmSpec::MlKem,
+        grant_tokens: None,
+        dry_run: None,
+    };
+    let decapsulate = DecapsulateRequest {
+        key_id: key.to_owned(),
+        shared_secret_ciphertext_blob: vec![1; 768],
+        encapsulation_algorithm: EncapsulationAlgorithmSpec::MlKem,
+        grant_tokens: None,
+        dry_run: None,
+    };
+    vec![
+        (KeyUsageType::EncryptDecrypt, request!(Encrypt, encrypt(key, b"x"))),
+        (KeyUsageType::EncryptDecrypt, request!(GenerateDataKey, data_key(key))),
+        (KeyUsageType::EncryptDecrypt, request!(GenerateDataKeyPair, pair(key, None))),
+        (KeyUsageType::SignVerify, sign(key, SigningAlgorithmSpec::EcdsaSha256, None, b"m")),
+        (KeyUsageType::GenerateVerifyMac, request!(GenerateMac, mac)),
+        (KeyUsageType::KeyAgreement, request!(DeriveSharedSecret, derive(key, None))),
+        (KeyUsageType::EncapsulateDecapsulate, request!(Encapsulate, encapsulate)),
+        (KeyUsageType::EncapsulateDecapsulate, request!(Decapsulate, decapsulate)),
+    ]
+}
+
 #[tokio::test]
-async fn other_algorithms_and_operations_are_refused() {
+async fn a_key_is_only_for_what_it_was_made_for() {
+    let (_, world) = World::new().await;
+    for (spec, usage) in [
+        (KeySpec::SymmetricDefault, KeyUsageType::EncryptDecrypt),
+        (KeySpec::EccNistP256, KeyUsageType::SignVerify),
+        (KeySpec::Hmac256, KeyUsageType::GenerateVerifyMac),
+        (KeySpec::EccNistP256, KeyUsageType::KeyAgreement),
+        (KeySpec::MlKem512, KeyUsageType::EncapsulateDecapsulate),
+    ] {
+        let key = world.create_from(kind(spec, usage)).await.unwrap().key_id;
+        for (of, request) in uses(&key) {
+            let name = request.operation().name();
+            let code = refused(&world, request).await;
+            match (of == usage, name) {
+                // The public key of the request is none.
+                (true, "DeriveSharedSecret") => assert_eq!(code, "ValidationException"),
+                (true, _) => assert_eq!(code, "accepted", "{name}"),
+                (false, _) => assert_eq!(code, "InvalidKeyUsageException", "{name} on {}", spec.as_str()),
+            }
+        }
+        let asked = GetPublicKeyRequest { key_id: key, grant_tokens: None };
+        let expected = match spec {
+            KeySpec::SymmetricDefault | KeySpec::Hmac256 => "UnsupportedOperationException",
+            _ => "accepted",
+        };
+        assert_eq!(refused(&world, request!(GetPublicKey, asked)).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn algorithms_and_messages_that_do_not_fit_are_refused() {
+    use SigningAlgorithmSpec::{EcdsaSha256, EcdsaSha384, Ed25519PhSha512, Ed25519Sha512, RsassaPssSha256};
     let (_, world) = World::new().await;
     let key = world.create().await;
     let encryption_algorithm = Some(EncryptionAlgorithmSpec::RsaesOaepSha256);
     let request = request!(Encrypt, EncryptRequest { encryption_algorithm, ..encrypt(&key, b"x") });
     assert_eq!(refused(&world, request).await, "InvalidKeyUsageException");
-    let sign = SignRequest {
-        key_id: key,
-        message: claviger_secret::SecretBytes::from_slice(b"m"),
-        message_type: None,
-        grant_tokens: None,
-        signing_algorithm: claviger_api::kms::SigningAlgorithmSpec::RsassaPssSha256,
-        dry_run: None,
-    };
-    assert_eq!(refused(&world, request!(Sign, sign)).await, "UnsupportedOperationException");
+    let blob = world.encrypt(&key, b"x").await.unwrap();
+    let nameless = DecryptRequest { encryption_algorithm, ..decrypt(&blob) };
+    assert_eq!(refused(&world, request!(Decrypt, nameless)).await, "ValidationException");
     let neither = GenerateDataKeyRequest { key_spec: None, ..data_key("alias/x") };
     assert_eq!(refused(&world, request!(GenerateDataKey, neither)).await, "ValidationException");
+    let (raw, digest, mu) = (None, Some(MessageType::Digest), Some(MessageType::ExternalMu));
+    let curve = world.create_from(kind(KeySpec::EccNistP256, KeyUsageType::SignVerify)).await.unwrap().key_id;
+    let edwards = world.create_from(kind(KeySpec::EccNistEdwards25519, KeyUsageType::SignVerify)).await.unwrap().key_id;
+    for (key, algorithm, kind, length, expected) in [
+        (&curve, EcdsaSha256, raw, 4096, "accepted"),
+        (&curve, EcdsaSha256, digest, 32, "accepted"),
+        (&curve, EcdsaSha256, digest, 31, "ValidationException"),
+        (&curve, EcdsaSha256, digest, 33, "ValidationException"),
+        (&curve, EcdsaSha256, mu, 64, "ValidationException"),
+        (&curve, EcdsaSha384, raw, 1, "InvalidKeyUsageException"),
+        (&curve, RsassaPssSha256, raw, 1, "InvalidKeyUsageException"),
+        (&curve, SigningAlgorithmSpec::Sm2dsa, raw, 1, "InvalidKeyUsageException"),
+        (&edwards, Ed25519Sha512, raw, 1, "accepted"),
+        (&edwards, Ed25519Sha512, digest, 64, "ValidationException"),
+        (&edwards, Ed25519PhSha512, digest, 64, "accepted"),
+        (&edwards, Ed25519PhSha512, raw, 64, "ValidationException"),
+    ] {
+        let code = refused(&world, sign(key, algorithm, kind, &vec![7; length])).await;
+        assert_eq!(code, expected, "{} of {length} bytes", algorithm.as_str());
+    }
+}
+
+#[tokio::test]
+async fn operations_that_are_not_built_say_so() {
+    let (_, world) = World::new().await;
+    let grant = CreateGrantRequest { key_id: world.create().await, ..CreateGrantRequest::default() };
+    assert_eq!(refused(&world, request!(CreateGrant, grant)).await, "UnsupportedOperationException");
 }
 
 #[tokio::test]

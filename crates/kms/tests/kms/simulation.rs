@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use claviger_api::kms::CreateAliasRequest;
 use claviger_api::kms::{
-    CancelKeyDeletionRequest, CreateKeyRequest, DeleteAliasRequest, DisableKeyRequest, EnableKeyRequest, KeyState,
-    ListAliasesRequest, ListKeysRequest, ListResourceTagsRequest, Request, Response, ScheduleKeyDeletionRequest, Tag,
-    TagResourceRequest, UntagResourceRequest, UpdateAliasRequest, UpdateKeyDescriptionRequest,
+    CancelKeyDeletionRequest, CreateKeyRequest, DeleteAliasRequest, DisableKeyRequest, EnableKeyRequest,
+    EncryptRequest, KeyState, ListAliasesRequest, ListKeysRequest, ListResourceTagsRequest, Request, Response,
+    ScheduleKeyDeletionRequest, Tag, TagResourceRequest, UntagResourceRequest, UpdateAliasRequest,
+    UpdateKeyDescriptionRequest,
 };
 use claviger_store::{Action, Faulty, Memory, Plan, Point};
 
@@ -129,6 +130,22 @@ fn ask(step: &Step) -> Request {
     }
 }
 
+/// How many alias names there are.
+const NAMES: usize = 5;
+
+fn names() -> impl Iterator<Item = String> {
+    (0..NAMES).map(|number| format!("alias/n{number}"))
+}
+
+/// A policy that lets everything through but the question whether the key has an alias of this name.
+fn probed() -> String {
+    r#"{"Version":"2012-10-17","Statement":[
+        {"Effect":"Allow","Principal":{"AWS":"111122223333"},"Action":"kms:*","Resource":"*"},
+        {"Effect":"Deny","Principal":"*","Action":"kms:Encrypt","Resource":"*","Condition":
+            {"ForAnyValue:StringEquals":{"kms:ResourceAliases":"${kms:EncryptionContext:probe}"}}}]}"#
+        .to_owned()
+}
+
 fn plan(seed: u64, calm: Arc<AtomicBool>) -> Plan {
     let dice = Dice::new(seed ^ 0x5eed);
     Box::new(move |point, _| match (point, dice.below(100)) {
@@ -181,7 +198,7 @@ impl Run {
     }
 
     fn some_step(&self) -> Step {
-        let (id, name) = (self.some_key(), format!("alias/n{}", self.dice.below(5)));
+        let (id, name) = (self.some_key(), names().nth(self.dice.below(NAMES)).unwrap());
         let (tag, value) = (format!("t{}", self.dice.below(3)), format!("v{}", self.dice.below(9)));
         match self.dice.below(13) {
             0 | 1 => Step::Enable(id),
@@ -238,9 +255,22 @@ impl Run {
             by_key.extend(self.aliases(world, Some(id.clone())).await);
         }
         assert_eq!(seen.aliases, by_key, "seed {}", self.seed);
+        for id in seen.keys.keys() {
+            for name in names() {
+                let listed = by_key.get(&name) == Some(id);
+                assert_eq!(self.condition_sees(world, id, &name).await, listed, "seed {}: {name}", self.seed);
+            }
+        }
         assert!(world.engine.scrub().await.unwrap().broken.is_empty(), "seed {}", self.seed);
         self.quiet(false);
         seen
+    }
+
+    /// Whether the key's own list of aliases, which conditions see, has this one.
+    async fn condition_sees(&self, world: &World, id: &str, name: &str) -> bool {
+        let encryption_context = Some(BTreeMap::from([("probe".to_owned(), name.to_owned())]));
+        let request = EncryptRequest { encryption_context, ..crate::encrypt(id, b"x") };
+        matches!(world.call(request!(Encrypt, request)).await, Err(error) if error.code == "AccessDeniedException")
     }
 
     async fn aliases(&self, world: &World, key_id: Option<String>) -> BTreeMap<String, String> {
@@ -276,7 +306,7 @@ impl Run {
             description: String::new(),
             tags: BTreeMap::new(),
         };
-        match world.create_from(CreateKeyRequest::default()).await {
+        match world.create_from(CreateKeyRequest { policy: Some(probed()), ..CreateKeyRequest::default() }).await {
             Ok(data) => {
                 self.model.keys.insert(data.key_id.clone(), new(None));
                 self.ids.push(data.key_id);

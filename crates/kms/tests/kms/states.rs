@@ -1,13 +1,17 @@
 //! Key state x operation, transcribed from reference/key-states.md (not from the code's own table).
 
 use claviger_api::kms::{
-    CancelKeyDeletionRequest, DecryptRequest, DeleteAliasRequest, DescribeKeyRequest, EnableKeyRequest,
-    GenerateDataKeyRequest, GenerateDataKeyWithoutPlaintextRequest, GetKeyPolicyRequest, ListAliasesRequest,
-    ListKeyPoliciesRequest, ListResourceTagsRequest, PutKeyPolicyRequest, ReEncryptRequest, Request,
-    ScheduleKeyDeletionRequest, Tag, TagResourceRequest, UntagResourceRequest, UpdateAliasRequest,
-    UpdateKeyDescriptionRequest,
+    CancelKeyDeletionRequest, DataKeyPairSpec, DecapsulateRequest, DecryptRequest, DeleteAliasRequest,
+    DeriveSharedSecretRequest, DescribeKeyRequest, EnableKeyRequest, EncapsulateRequest, EncapsulationAlgorithmSpec,
+    GenerateDataKeyPairRequest, GenerateDataKeyPairWithoutPlaintextRequest, GenerateDataKeyRequest,
+    GenerateDataKeyWithoutPlaintextRequest, GenerateMacRequest, GetKeyPolicyRequest, GetPublicKeyRequest,
+    KeyAgreementAlgorithmSpec, KeySpec, KeyUsageType, ListAliasesRequest, ListKeyPoliciesRequest,
+    ListResourceTagsRequest, MacAlgorithmSpec, PutKeyPolicyRequest, ReEncryptRequest, Request, Response,
+    ScheduleKeyDeletionRequest, SignRequest, SigningAlgorithmSpec, Tag, TagResourceRequest, UntagResourceRequest,
+    UpdateAliasRequest, UpdateKeyDescriptionRequest, VerifyMacRequest, VerifyRequest,
 };
-use claviger_api::kms::{CreateAliasRequest, DataKeySpec, DisableKeyRequest};
+use claviger_api::kms::{CreateAliasRequest, CreateKeyRequest, DataKeySpec, DisableKeyRequest};
+use claviger_secret::SecretBytes;
 
 use crate::{World, arn, encrypt, request};
 
@@ -16,15 +20,22 @@ use crate::{World, arn, encrypt, request};
 const TABLE: &str = "
     CancelKeyDeletion                N4  N4  ok
     CreateAlias                      ok  ok  S3
+    Decapsulate                      ok  D1  P
     Decrypt                          ok  D1  P
     DeleteAlias                      ok  ok  ok
+    DeriveSharedSecret               ok  D1  P
     DescribeKey                      ok  ok  ok
     DisableKey                       ok  ok  S3
     EnableKey                        ok  ok  S3
+    Encapsulate                      ok  D1  P
     Encrypt                          ok  D1  P
     GenerateDataKey                  ok  D1  P
+    GenerateDataKeyPair              ok  D1  P
+    GenerateDataKeyPairWithoutPlaintext ok D1 P
     GenerateDataKeyWithoutPlaintext  ok  D1  P
+    GenerateMac                      ok  D1  P
     GetKeyPolicy                     ok  ok  ok
+    GetPublicKey                     ok  ok  S3
     ListAliases                      ok  ok  ok
     ListKeyPolicies                  ok  ok  ok
     ListResourceTags                 ok  ok  ok
@@ -32,11 +43,14 @@ const TABLE: &str = "
     ReEncrypt/source                 ok  D1  P
     ReEncrypt/destination            ok  D1  P
     ScheduleKeyDeletion              ok  ok  S3
+    Sign                             ok  D1  P
     TagResource                      ok  ok  S3
     UntagResource                    ok  ok  S3
     UpdateAlias/to                   ok  ok  S3
     UpdateAlias/from                 ok  ok  ok
     UpdateKeyDescription             ok  ok  S3
+    Verify                           ok  D1  P
+    VerifyMac                        ok  D1  P
 ";
 
 /// The code and text behind a cell.
@@ -143,16 +157,145 @@ fn ask_more(operation: &str, stage: &Stage) -> Request {
             let description = "new".to_owned();
             request!(UpdateKeyDescription, UpdateKeyDescriptionRequest { key_id, description })
         }
+        _ => ask_of_pairs(operation, stage),
+    }
+}
+
+fn message() -> SecretBytes {
+    SecretBytes::from_slice(b"message")
+}
+
+fn ask_of_pairs(operation: &str, stage: &Stage) -> Request {
+    let (key_id, made) = (stage.key.clone(), stage.blob.clone());
+    let (encryption_context, grant_tokens, dry_run) = (None, None, None);
+    match operation {
+        "GenerateDataKeyPair" => {
+            let (key_pair_spec, recipient) = (DataKeyPairSpec::EccNistP256, None);
+            request!(
+                GenerateDataKeyPair,
+                GenerateDataKeyPairRequest {
+                    encryption_context,
+                    key_id,
+                    key_pair_spec,
+                    grant_tokens,
+                    recipient,
+                    dry_run
+                }
+            )
+        }
+        "GenerateDataKeyPairWithoutPlaintext" => {
+            let key_pair_spec = DataKeyPairSpec::EccNistP256;
+            request!(
+                GenerateDataKeyPairWithoutPlaintext,
+                GenerateDataKeyPairWithoutPlaintextRequest {
+                    encryption_context,
+                    key_id,
+                    key_pair_spec,
+                    grant_tokens,
+                    dry_run
+                }
+            )
+        }
+        "GetPublicKey" => request!(GetPublicKey, GetPublicKeyRequest { key_id, grant_tokens }),
+        "Sign" => {
+            let (message, message_type, signing_algorithm) = (message(), None, SigningAlgorithmSpec::EcdsaSha256);
+            request!(Sign, SignRequest { key_id, message, message_type, grant_tokens, signing_algorithm, dry_run })
+        }
+        "Verify" => {
+            let (message, message_type, signing_algorithm) = (message(), None, SigningAlgorithmSpec::EcdsaSha256);
+            let signature = made;
+            request!(
+                Verify,
+                VerifyRequest { key_id, message, message_type, signature, signing_algorithm, grant_tokens, dry_run }
+            )
+        }
+        "GenerateMac" => {
+            let (message, mac_algorithm) = (message(), MacAlgorithmSpec::HmacSha256);
+            request!(GenerateMac, GenerateMacRequest { message, key_id, mac_algorithm, grant_tokens, dry_run })
+        }
+        "VerifyMac" => {
+            let (message, mac_algorithm, mac) = (message(), MacAlgorithmSpec::HmacSha256, made);
+            request!(VerifyMac, VerifyMacRequest { message, key_id, mac_algorithm, mac, grant_tokens, dry_run })
+        }
+        "DeriveSharedSecret" => {
+            let (key_agreement_algorithm, public_key) = (KeyAgreementAlgorithmSpec::Ecdh, stage.other_blob.clone());
+            let recipient = None;
+            request!(
+                DeriveSharedSecret,
+                DeriveSharedSecretRequest {
+                    key_id,
+                    key_agreement_algorithm,
+                    public_key,
+                    grant_tokens,
+                    dry_run,
+                    recipient
+                }
+            )
+        }
+        "Encapsulate" => {
+            let encapsulation_algorithm = EncapsulationAlgorithmSpec::MlKem;
+            request!(Encapsulate, EncapsulateRequest { key_id, encapsulation_algorithm, grant_tokens, dry_run })
+        }
+        "Decapsulate" => {
+            let (shared_secret_ciphertext_blob, encapsulation_algorithm) = (made, EncapsulationAlgorithmSpec::MlKem);
+            request!(
+                Decapsulate,
+                DecapsulateRequest {
+                    key_id,
+                    shared_secret_ciphertext_blob,
+                    encapsulation_algorithm,
+                    grant_tokens,
+                    dry_run
+                }
+            )
+        }
         _ => panic!("no such operation: {operation}"),
     }
 }
 
-async fn stage(world: &World, state: usize) -> Stage {
-    let (key, other) = (world.create().await, world.create().await);
+/// Which kind of key the operation is for.
+fn kind(operation: &str) -> (KeySpec, KeyUsageType) {
+    match operation {
+        "Sign" | "Verify" | "GetPublicKey" => (KeySpec::EccNistP256, KeyUsageType::SignVerify),
+        "GenerateMac" | "VerifyMac" => (KeySpec::Hmac256, KeyUsageType::GenerateVerifyMac),
+        "DeriveSharedSecret" => (KeySpec::EccNistP256, KeyUsageType::KeyAgreement),
+        "Encapsulate" | "Decapsulate" => (KeySpec::MlKem512, KeyUsageType::EncapsulateDecapsulate),
+        _ => (KeySpec::SymmetricDefault, KeyUsageType::EncryptDecrypt),
+    }
+}
+
+/// What the key makes, for the operation that takes it back: a ciphertext, signature, MAC or encapsulation.
+async fn made_by(world: &World, key: &str, usage: KeyUsageType) -> Vec<u8> {
+    let maker = match usage {
+        KeyUsageType::EncryptDecrypt => return world.encrypt(key, b"its").await.unwrap(),
+        KeyUsageType::SignVerify => "Sign",
+        KeyUsageType::GenerateVerifyMac => "GenerateMac",
+        KeyUsageType::EncapsulateDecapsulate => "Encapsulate",
+        KeyUsageType::KeyAgreement => "GetPublicKey",
+    };
+    let none = || (String::new(), Vec::new());
+    let ((other, blob), other_blob, policy) = (none(), Vec::new(), String::new());
+    match world.call(ask_of_pairs(maker, &Stage { key: key.to_owned(), other, blob, other_blob, policy })).await {
+        Ok(Response::Sign(made)) => made.signature.unwrap(),
+        Ok(Response::GenerateMac(made)) => made.mac.unwrap(),
+        Ok(Response::Encapsulate(made)) => made.shared_secret_ciphertext_blob.unwrap(),
+        Ok(Response::GetPublicKey(made)) => made.public_key.unwrap(),
+        _ => panic!("another response"),
+    }
+}
+
+async fn stage(world: &World, operation: &str, state: usize) -> Stage {
+    let (spec, usage) = kind(operation);
+    let create = async || {
+        let rest = CreateKeyRequest::default();
+        let asked = CreateKeyRequest { key_spec: Some(spec), key_usage: Some(usage), ..rest };
+        world.create_from(asked).await.unwrap().key_id
+    };
+    let (key, other) = (create().await, create().await);
     world.alias("alias/its", &key).await.unwrap();
     world.alias("alias/others", &other).await.unwrap();
-    let blob = world.encrypt(&key, b"its").await.unwrap();
-    let other_blob = world.encrypt(&other, b"other's").await.unwrap();
+    let blob = made_by(world, &key, usage).await;
+    let other_blob = made_by(world, &other, usage).await;
     match state {
         0 => {}
         1 => drop(world.disable(&key).await.unwrap()),
@@ -168,7 +311,7 @@ async fn every_operation_in_every_state() {
         let words: Vec<&str> = line.split_whitespace().collect();
         for (state, cell) in words[1..].iter().enumerate() {
             let (base, world) = World::new().await;
-            let stage = stage(&world, state).await;
+            let stage = stage(&world, words[0], state).await;
             let before = crate::rows(&*base.store).await;
             let told = world.call(ask(words[0], &stage)).await;
             let told = told.err().map(|error| (error.code, error.message.unwrap_or_default()));

@@ -86,7 +86,7 @@ impl Stage {
     }
 
     fn at(&self, store: Arc<Memory>) -> Base {
-        self.base.clock.0.store(START, Ordering::SeqCst);
+        self.base.clock.now.store(START, Ordering::SeqCst);
         let (keys, clock) = (Arc::clone(&self.base.keys), Arc::clone(&self.base.clock));
         Base { store, keys, clock, dice: Arc::clone(&self.base.dice), disk: None }
     }

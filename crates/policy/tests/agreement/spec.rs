@@ -6,12 +6,17 @@ use serde_json::Value;
 /// The values of every condition key that the request carries.
 pub(crate) type Facts = [(&'static str, Vec<&'static str>)];
 
+/// The keys that may have several values.
+const MULTI_VALUED: [&str; 1] = ["kms:EncryptionContextKeys"];
+
 /// The question in strings.
 pub(crate) struct Asked<'a> {
     pub(crate) kind: &'a str,
     pub(crate) account: &'a str,
     pub(crate) arn: &'a str,
     pub(crate) parent: Option<&'a str>,
+    /// The unique id of the user, the role, or the user behind the session.
+    pub(crate) id: Option<&'a str>,
     pub(crate) action: &'a str,
     pub(crate) resource: &'a str,
     pub(crate) owner: &'a str,
@@ -19,33 +24,46 @@ pub(crate) struct Asked<'a> {
     pub(crate) context: &'a Facts,
 }
 
-/// The sources in JSON; grants as (grantee, action).
+/// The sources in JSON; grants as (grantee, action, the grantee's id).
 pub(crate) struct Texts<'a> {
-    pub(crate) key_policy: Option<&'a Value>,
+    /// `key`, `role`, `none` or `grants`.
+    pub(crate) resource: &'a str,
+    pub(crate) resource_policy: &'a Value,
+    /// The names of the resource policy that were bound when it was saved, and their ids.
+    pub(crate) bindings: &'a [(&'a str, &'a str)],
     pub(crate) identity: &'a [Value],
     pub(crate) boundary: Option<&'a Value>,
     pub(crate) session: Option<&'a [Value]>,
     pub(crate) service_control: &'a [Vec<Value>],
-    pub(crate) grants: &'a [(String, String)],
+    pub(crate) grants: &'a [(String, String, Option<&'static str>)],
 }
 
-/// Is it allowed? The numbers are those of reference/authorization.md section 2.
+/// Is it allowed? The numbers are those of reference/authorization.md section 2; for roles those of iam-sts.md section 5.
 pub(crate) fn allowed(asked: &Asked<'_>, texts: &Texts<'_>) -> bool {
     let same_account = asked.account == asked.owner;
     // 1.
     if !same_account && !asked.cross_account_capable {
         return false;
     }
+    if texts.resource == "role" && asked.kind == "root" {
+        return false;
+    }
     // 2.
-    let everything = texts
-        .key_policy
-        .into_iter()
-        .chain(texts.identity)
+    let has_policy = texts.resource == "key" || texts.resource == "role";
+    let attached = texts
+        .identity
+        .iter()
         .chain(texts.boundary)
         .chain(texts.session.unwrap_or_default())
         .chain(texts.service_control.iter().flatten());
-    for policy in everything {
-        if matching(policy, "Deny", asked).iter().any(|statement| !names(statement, asked).is_empty()) {
+    for policy in attached {
+        if !matching(policy, "Deny", asked).is_empty() {
+            return false;
+        }
+    }
+    if has_policy {
+        let denies = matching(texts.resource_policy, "Deny", asked);
+        if denies.iter().any(|statement| !names(statement, "Deny", asked, texts).is_empty()) {
             return false;
         }
     }
@@ -53,17 +71,18 @@ pub(crate) fn allowed(asked: &Asked<'_>, texts: &Texts<'_>) -> bool {
     if !texts.service_control.iter().all(|level| level.iter().any(|policy| says_allow(policy, asked))) {
         return false;
     }
-    let ceilings = texts.boundary.is_none_or(|policy| says_allow(policy, asked))
-        && texts.session.is_none_or(|list| list.iter().any(|policy| says_allow(policy, asked)));
-    let identity = asked.kind == "root"
-        || texts.identity.iter().any(|policy| says_allow(policy, asked))
-            && ceilings
-            && !(asked.kind == "federated" && texts.session.is_none());
-    let Some(key_policy) = texts.key_policy else {
-        return same_account && identity;
+    let passed_on = match texts.session {
+        None => asked.kind != "federated" && asked.kind != "token",
+        Some(list) => list.iter().any(|policy| says_allow(policy, asked)),
     };
-    let named: Vec<&str> =
-        matching(key_policy, "Allow", asked).iter().flat_map(|statement| names(statement, asked)).collect();
+    let ceilings = passed_on && texts.boundary.is_none_or(|policy| says_allow(policy, asked));
+    let identity = asked.kind == "root" || ceilings && texts.identity.iter().any(|policy| says_allow(policy, asked));
+    let granted = || texts.grants.iter().any(|grant| granted(grant, asked, ceilings, identity));
+    if !has_policy {
+        return if texts.resource == "grants" { granted() } else { same_account && identity };
+    }
+    let allows = matching(texts.resource_policy, "Allow", asked);
+    let named: Vec<&str> = allows.iter().flat_map(|statement| names(statement, "Allow", asked, texts)).collect();
     let has = |what: &str| named.contains(&what);
     // 4 and 5.
     let by_policy = if same_account {
@@ -71,11 +90,13 @@ pub(crate) fn allowed(asked: &Asked<'_>, texts: &Texts<'_>) -> bool {
     } else {
         !named.is_empty() && identity
     };
-    by_policy || texts.grants.iter().any(|grant| granted(grant, asked, ceilings, identity))
+    by_policy || texts.resource == "key" && granted()
 }
 
-fn granted((grantee, action): &(String, String), asked: &Asked<'_>, ceilings: bool, identity: bool) -> bool {
+fn granted(grant: &(String, String, Option<&'static str>), asked: &Asked<'_>, ceilings: bool, identity: bool) -> bool {
+    let (grantee, action, id) = grant;
     action == asked.action
+        && is_entity(grantee, *id, "Allow", asked)
         && match how_named(grantee, asked) {
             Some("caller") => grantee != "*",
             Some("parent") => ceilings,
@@ -98,39 +119,54 @@ fn matching<'a>(policy: &'a Value, effect: &str, asked: &Asked<'_>) -> Vec<&'a V
     let variables = policy["Version"] == "2012-10-17";
     let mut found = list(&policy["Statement"]);
     found.retain(|statement| {
-        let met = conditions(&statement["Condition"], variables, asked.context);
-        statement["Effect"] == effect
-            && one_of(statement, "Action", "NotAction", |pattern| {
-                let plain = pieces(&pattern.to_ascii_lowercase(), true, false, &[]).unwrap();
-                wildcard(&plain, &asked.action.to_ascii_lowercase())
-            })
-            && one_of(statement, "Resource", "NotResource", |pattern| {
+        let action = one_of(statement, "Action", "NotAction", |pattern| {
+            let plain = pieces(&pattern.to_ascii_lowercase(), true, false, &[]).unwrap();
+            Some(wildcard(&plain, &asked.action.to_ascii_lowercase()))
+        });
+        // A trust policy has no resource; of any other policy a statement without one has no effect.
+        let resource = if asked.action.starts_with("sts:")
+            && statement.get("Resource").or(statement.get("NotResource")).is_none()
+        {
+            Some(true)
+        } else {
+            one_of(statement, "Resource", "NotResource", |pattern| {
                 arn_matches(pattern, asked.resource, variables, asked.context)
             })
-            && met.unwrap_or(effect == "Deny")
+        };
+        let met = conditions(&statement["Condition"], variables, asked.context);
+        let parts = [action, resource, met];
+        statement["Effect"] == effect && !parts.contains(&Some(false)) && (effect == "Deny" || parts == [Some(true); 3])
     });
     found
 }
 
-fn one_of(statement: &Value, positive: &str, negative: &str, matches: impl Fn(&str) -> bool) -> bool {
-    let any = |value: &Value| list(value).iter().any(|pattern| matches(pattern.as_str().unwrap()));
+fn one_of(statement: &Value, positive: &str, negative: &str, matches: impl Fn(&str) -> Option<bool>) -> Option<bool> {
+    let each = |value: &Value| list(value).iter().map(|pattern| matches(pattern.as_str().unwrap())).collect::<Vec<_>>();
     match (statement.get(positive), statement.get(negative)) {
-        (Some(value), None) => any(value),
-        (None, Some(value)) => !any(value),
-        _ => false,
+        // What has no value matches nothing.
+        (Some(value), None) => Some(each(value).contains(&Some(true))),
+        (None, Some(value)) if each(value).contains(&Some(true)) => Some(false),
+        (None, Some(value)) => (!each(value).contains(&None)).then_some(true),
+        _ => Some(false),
     }
 }
 
-fn arn_matches(pattern: &str, arn: &str, variables: bool, facts: &Facts) -> bool {
+/// `None` when a variable has no value, and all before the last part matches.
+fn arn_matches(pattern: &str, arn: &str, variables: bool, facts: &Facts) -> Option<bool> {
     if pattern == "*" {
-        return true;
+        return Some(true);
     }
-    let Some(pattern) = pieces(pattern, true, variables, facts) else { return false };
-    let patterns: Vec<&[Piece]> = pattern.splitn(6, |piece| *piece == Piece::Own(':')).collect();
     let values: Vec<&str> = arn.splitn(6, ':').collect();
-    patterns.len() == 6
+    let Some(pattern) = pieces(pattern, true, variables, facts) else {
+        let heads: Vec<&str> = pattern.splitn(6, ':').take(5).collect();
+        let head = |(pattern, value): (&&str, &&str)| wildcard(&pieces(pattern, true, false, &[]).unwrap(), value);
+        return if values.len() == 6 && heads.iter().zip(&values).all(head) { None } else { Some(false) };
+    };
+    let patterns: Vec<&[Piece]> = pattern.splitn(6, |piece| *piece == Piece::Own(':')).collect();
+    let matches = patterns.len() == 6
         && values.len() == 6
-        && patterns.iter().zip(values).all(|(pattern, value)| wildcard(pattern, value))
+        && patterns.iter().zip(values).all(|(pattern, value)| wildcard(pattern, value));
+    Some(matches)
 }
 
 /// All conditions of a statement: `None` if one cannot be told and none is false.
@@ -158,6 +194,10 @@ fn one_condition(operator: &str, key: &str, policy: &[&Value], variables: bool, 
     let policy: Vec<&str> = policy.iter().map(|value| value.as_str().unwrap()).collect();
     if operator == "Null" {
         return Some(policy.iter().any(|wanted| (*wanted == "true") == request.is_empty()));
+    }
+    // Names of an encryption context that differ in letter case only: nobody can tell which pair is meant.
+    if request.len() > 1 && !MULTI_VALUED.contains(&key) {
+        return None;
     }
     let any_value = operator.starts_with("ForAnyValue:");
     let all_values = operator.starts_with("ForAllValues:");
@@ -206,7 +246,17 @@ fn compare(base: &str, found: &str, wanted: &str, variables: bool, facts: &Facts
             };
             same(text(false).map(|it| it.into_iter().map(lower).collect()), &found.to_ascii_lowercase())
         }
-        "ArnEquals" | "ArnLike" => arn_matches(wanted, found, variables, facts),
+        "ArnEquals" | "ArnLike" => arn_matches(wanted, found, variables, facts).unwrap_or(false),
+        // The generator's base64 is either well-formed or has another length or a character that is none.
+        "BinaryEquals" => {
+            let digits = found.trim_end_matches('=').chars();
+            if !found.len().is_multiple_of(4)
+                || digits.into_iter().any(|it| !it.is_ascii_alphanumeric() && it != '+' && it != '/')
+            {
+                return None;
+            }
+            found == wanted
+        }
         "Bool" => {
             let found = found.to_ascii_lowercase();
             if found != "true" && found != "false" {
@@ -248,18 +298,53 @@ fn address(text: &str) -> Option<u64> {
     (octets.len() == 4).then(|| octets.iter().fold(0, |sum, octet| sum * 256 + octet))
 }
 
-/// Every way in which the statement names the caller; a policy without principals names whom it is attached to.
-fn names(statement: &Value, asked: &Asked<'_>) -> Vec<&'static str> {
-    match statement.get("Principal") {
-        None => vec!["caller"],
-        Some(Value::String(_)) => vec!["caller"],
-        Some(object) => {
-            list(&object["AWS"]).iter().filter_map(|name| how_named(name.as_str().unwrap(), asked)).collect()
+/// Every way in which a statement of a resource policy names the caller.
+fn names(statement: &Value, effect: &str, asked: &Asked<'_>, texts: &Texts<'_>) -> Vec<&'static str> {
+    let said = |element: &Value, effect: &str| -> Vec<&'static str> {
+        if element == "*" {
+            return if asked.kind == "token" && effect == "Allow" { vec![] } else { vec!["caller"] };
         }
+        let under = |kind: &str| element.get(kind).map(list).unwrap_or_default();
+        if asked.kind == "token" {
+            let everyone = under("AWS").iter().any(|name| *name == "*") && effect == "Deny";
+            let provider = under("Federated").iter().any(|name| *name == asked.arn);
+            return if everyone || provider { vec!["caller"] } else { vec![] };
+        }
+        let known = |name: &str| texts.bindings.iter().find(|(bound, _)| *bound == name).map(|(_, id)| *id);
+        let names = under("AWS").into_iter().map(|name| name.as_str().unwrap());
+        names
+            .filter(|name| is_entity(name, known(name), effect, asked))
+            .filter_map(|name| how_named(name, asked))
+            .collect()
+    };
+    if let Some(spared) = statement.get("NotPrincipal") {
+        let spared: Vec<&str> = list(&spared["AWS"]).iter().map(|name| name.as_str().unwrap()).collect();
+        let root = format!("arn:aws:iam::{}:root", asked.account);
+        let account = spared.contains(&asked.account) || spared.contains(&root.as_str());
+        let by_arn = |arn: &str| {
+            let one = serde_json::json!({"AWS": [arn]});
+            spared.contains(&arn) && !said(&one, "Allow").is_empty()
+        };
+        let itself = asked.kind == "root" || asked.kind != "token" && by_arn(asked.arn);
+        let all = account && itself && asked.parent.is_none_or(by_arn);
+        return if all { vec![] } else { vec!["caller"] };
     }
+    said(&statement["Principal"], effect)
+}
+
+/// Whether a user or role that is named, and had this id then, is the one that asks.
+fn is_entity(name: &str, id: Option<&str>, effect: &str, asked: &Asked<'_>) -> bool {
+    if ![":user/", ":role/", ":assumed-role/"].iter().any(|kind| name.contains(kind)) {
+        return true;
+    }
+    // Nobody can tell when only one of them has an id.
+    if id.is_some() == asked.id.is_some() { id == asked.id } else { effect == "Deny" }
 }
 
 fn how_named(name: &str, asked: &Asked<'_>) -> Option<&'static str> {
+    if asked.kind == "token" {
+        return None;
+    }
     let root = format!("arn:aws:iam::{}:root", asked.account);
     if name == "*" || name == asked.arn || asked.kind == "root" && name == asked.account {
         Some("caller")

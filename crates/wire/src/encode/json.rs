@@ -100,6 +100,18 @@ impl Encoder for JsonEncoder {
         });
     }
 
+    fn counts(&mut self, values: &BTreeMap<String, i32>) {
+        self.enclosed("{", "}", |encoder| {
+            for (key, value) in values {
+                encoder.separate();
+                encoder.quoted(key);
+                encoder.buffer.push(b":");
+                encoder.integer(*value);
+                encoder.first = false;
+            }
+        });
+    }
+
     fn text(&mut self, value: &str) {
         self.quoted(value);
     }

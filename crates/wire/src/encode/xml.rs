@@ -93,6 +93,15 @@ impl Encoder for XmlEncoder {
         }
     }
 
+    fn counts(&mut self, values: &BTreeMap<String, i32>) {
+        for (key, value) in values {
+            self.element("entry", |encoder| {
+                encoder.element("key", |encoder| encoder.escaped(key));
+                encoder.element("value", |encoder| encoder.integer(*value));
+            });
+        }
+    }
+
     fn text(&mut self, value: &str) {
         self.escaped(value);
     }

@@ -15,26 +15,553 @@ pub(super) fn decode(
     node: &Node<'_>,
 ) -> Result<iam::Request, DecodeError> {
     match operation {
+        iam::Operation::AddClientIDToOpenIDConnectProvider => decoder.request(
+            node,
+            add_client_id_to_open_id_connect_provider_request,
+            iam::Request::AddClientIDToOpenIDConnectProvider,
+        ),
+        iam::Operation::AddUserToGroup => {
+            decoder.request(node, add_user_to_group_request, iam::Request::AddUserToGroup)
+        }
+        iam::Operation::AttachGroupPolicy => {
+            decoder.request(node, attach_group_policy_request, iam::Request::AttachGroupPolicy)
+        }
+        iam::Operation::AttachRolePolicy => {
+            decoder.request(node, attach_role_policy_request, iam::Request::AttachRolePolicy)
+        }
+        iam::Operation::AttachUserPolicy => {
+            decoder.request(node, attach_user_policy_request, iam::Request::AttachUserPolicy)
+        }
         iam::Operation::CreateAccessKey => {
             decoder.request(node, create_access_key_request, iam::Request::CreateAccessKey)
+        }
+        iam::Operation::CreateAccountAlias => {
+            decoder.request(node, create_account_alias_request, iam::Request::CreateAccountAlias)
+        }
+        iam::Operation::CreateGroup => decoder.request(node, create_group_request, iam::Request::CreateGroup),
+        iam::Operation::CreateOpenIDConnectProvider => {
+            decoder.request(node, create_open_id_connect_provider_request, iam::Request::CreateOpenIDConnectProvider)
+        }
+        iam::Operation::CreatePolicy => decoder.request(node, create_policy_request, iam::Request::CreatePolicy),
+        iam::Operation::CreatePolicyVersion => {
+            decoder.request(node, create_policy_version_request, iam::Request::CreatePolicyVersion)
+        }
+        iam::Operation::CreateRole => decoder.request(node, create_role_request, iam::Request::CreateRole),
+        iam::Operation::CreateUser => decoder.request(node, create_user_request, iam::Request::CreateUser),
+        iam::Operation::CreateVirtualMFADevice => {
+            decoder.request(node, create_virtual_mfa_device_request, iam::Request::CreateVirtualMFADevice)
+        }
+        iam::Operation::DeactivateMFADevice => {
+            decoder.request(node, deactivate_mfa_device_request, iam::Request::DeactivateMFADevice)
         }
         iam::Operation::DeleteAccessKey => {
             decoder.request(node, delete_access_key_request, iam::Request::DeleteAccessKey)
         }
+        iam::Operation::DeleteAccountAlias => {
+            decoder.request(node, delete_account_alias_request, iam::Request::DeleteAccountAlias)
+        }
+        iam::Operation::DeleteGroup => decoder.request(node, delete_group_request, iam::Request::DeleteGroup),
+        iam::Operation::DeleteGroupPolicy => {
+            decoder.request(node, delete_group_policy_request, iam::Request::DeleteGroupPolicy)
+        }
+        iam::Operation::DeleteLoginProfile => {
+            decoder.request(node, delete_login_profile_request, iam::Request::DeleteLoginProfile)
+        }
+        iam::Operation::DeleteOpenIDConnectProvider => {
+            decoder.request(node, delete_open_id_connect_provider_request, iam::Request::DeleteOpenIDConnectProvider)
+        }
+        iam::Operation::DeletePolicy => decoder.request(node, delete_policy_request, iam::Request::DeletePolicy),
+        iam::Operation::DeletePolicyVersion => {
+            decoder.request(node, delete_policy_version_request, iam::Request::DeletePolicyVersion)
+        }
+        iam::Operation::DeleteRole => decoder.request(node, delete_role_request, iam::Request::DeleteRole),
+        iam::Operation::DeleteRolePermissionsBoundary => {
+            decoder.request(node, delete_role_permissions_boundary_request, iam::Request::DeleteRolePermissionsBoundary)
+        }
+        iam::Operation::DeleteRolePolicy => {
+            decoder.request(node, delete_role_policy_request, iam::Request::DeleteRolePolicy)
+        }
+        iam::Operation::DeleteUser => decoder.request(node, delete_user_request, iam::Request::DeleteUser),
+        iam::Operation::DeleteUserPermissionsBoundary => {
+            decoder.request(node, delete_user_permissions_boundary_request, iam::Request::DeleteUserPermissionsBoundary)
+        }
+        iam::Operation::DeleteUserPolicy => {
+            decoder.request(node, delete_user_policy_request, iam::Request::DeleteUserPolicy)
+        }
+        iam::Operation::DeleteVirtualMFADevice => {
+            decoder.request(node, delete_virtual_mfa_device_request, iam::Request::DeleteVirtualMFADevice)
+        }
+        iam::Operation::DetachGroupPolicy => {
+            decoder.request(node, detach_group_policy_request, iam::Request::DetachGroupPolicy)
+        }
+        iam::Operation::DetachRolePolicy => {
+            decoder.request(node, detach_role_policy_request, iam::Request::DetachRolePolicy)
+        }
+        iam::Operation::DetachUserPolicy => {
+            decoder.request(node, detach_user_policy_request, iam::Request::DetachUserPolicy)
+        }
+        iam::Operation::EnableMFADevice => {
+            decoder.request(node, enable_mfa_device_request, iam::Request::EnableMFADevice)
+        }
+        iam::Operation::GetAccessKeyLastUsed => {
+            decoder.request(node, get_access_key_last_used_request, iam::Request::GetAccessKeyLastUsed)
+        }
+        iam::Operation::GetAccountAuthorizationDetails => decoder.request(
+            node,
+            get_account_authorization_details_request,
+            iam::Request::GetAccountAuthorizationDetails,
+        ),
+        iam::Operation::GetAccountPasswordPolicy => {
+            decoder.request(node, get_account_password_policy_request, iam::Request::GetAccountPasswordPolicy)
+        }
+        iam::Operation::GetAccountSummary => {
+            decoder.request(node, get_account_summary_request, iam::Request::GetAccountSummary)
+        }
+        iam::Operation::GetGroup => decoder.request(node, get_group_request, iam::Request::GetGroup),
+        iam::Operation::GetGroupPolicy => decoder.request(node, get_group_policy_request, iam::Request::GetGroupPolicy),
+        iam::Operation::GetLoginProfile => {
+            decoder.request(node, get_login_profile_request, iam::Request::GetLoginProfile)
+        }
+        iam::Operation::GetMFADevice => decoder.request(node, get_mfa_device_request, iam::Request::GetMFADevice),
+        iam::Operation::GetOpenIDConnectProvider => {
+            decoder.request(node, get_open_id_connect_provider_request, iam::Request::GetOpenIDConnectProvider)
+        }
+        iam::Operation::GetPolicy => decoder.request(node, get_policy_request, iam::Request::GetPolicy),
+        iam::Operation::GetPolicyVersion => {
+            decoder.request(node, get_policy_version_request, iam::Request::GetPolicyVersion)
+        }
+        iam::Operation::GetRole => decoder.request(node, get_role_request, iam::Request::GetRole),
+        iam::Operation::GetRolePolicy => decoder.request(node, get_role_policy_request, iam::Request::GetRolePolicy),
+        iam::Operation::GetUser => decoder.request(node, get_user_request, iam::Request::GetUser),
+        iam::Operation::GetUserPolicy => decoder.request(node, get_user_policy_request, iam::Request::GetUserPolicy),
         iam::Operation::ListAccessKeys => decoder.request(node, list_access_keys_request, iam::Request::ListAccessKeys),
+        iam::Operation::ListAccountAliases => {
+            decoder.request(node, list_account_aliases_request, iam::Request::ListAccountAliases)
+        }
+        iam::Operation::ListAttachedGroupPolicies => {
+            decoder.request(node, list_attached_group_policies_request, iam::Request::ListAttachedGroupPolicies)
+        }
+        iam::Operation::ListAttachedRolePolicies => {
+            decoder.request(node, list_attached_role_policies_request, iam::Request::ListAttachedRolePolicies)
+        }
+        iam::Operation::ListAttachedUserPolicies => {
+            decoder.request(node, list_attached_user_policies_request, iam::Request::ListAttachedUserPolicies)
+        }
+        iam::Operation::ListEntitiesForPolicy => {
+            decoder.request(node, list_entities_for_policy_request, iam::Request::ListEntitiesForPolicy)
+        }
+        iam::Operation::ListGroupPolicies => {
+            decoder.request(node, list_group_policies_request, iam::Request::ListGroupPolicies)
+        }
+        iam::Operation::ListGroups => decoder.request(node, list_groups_request, iam::Request::ListGroups),
+        iam::Operation::ListGroupsForUser => {
+            decoder.request(node, list_groups_for_user_request, iam::Request::ListGroupsForUser)
+        }
+        iam::Operation::ListInstanceProfilesForRole => {
+            decoder.request(node, list_instance_profiles_for_role_request, iam::Request::ListInstanceProfilesForRole)
+        }
+        iam::Operation::ListMFADeviceTags => {
+            decoder.request(node, list_mfa_device_tags_request, iam::Request::ListMFADeviceTags)
+        }
+        iam::Operation::ListMFADevices => decoder.request(node, list_mfa_devices_request, iam::Request::ListMFADevices),
+        iam::Operation::ListOpenIDConnectProviderTags => decoder.request(
+            node,
+            list_open_id_connect_provider_tags_request,
+            iam::Request::ListOpenIDConnectProviderTags,
+        ),
+        iam::Operation::ListOpenIDConnectProviders => {
+            decoder.request(node, list_open_id_connect_providers_request, iam::Request::ListOpenIDConnectProviders)
+        }
+        iam::Operation::ListPolicies => decoder.request(node, list_policies_request, iam::Request::ListPolicies),
+        iam::Operation::ListPolicyTags => decoder.request(node, list_policy_tags_request, iam::Request::ListPolicyTags),
+        iam::Operation::ListPolicyVersions => {
+            decoder.request(node, list_policy_versions_request, iam::Request::ListPolicyVersions)
+        }
+        iam::Operation::ListRolePolicies => {
+            decoder.request(node, list_role_policies_request, iam::Request::ListRolePolicies)
+        }
+        iam::Operation::ListRoleTags => decoder.request(node, list_role_tags_request, iam::Request::ListRoleTags),
+        iam::Operation::ListRoles => decoder.request(node, list_roles_request, iam::Request::ListRoles),
+        iam::Operation::ListSSHPublicKeys => {
+            decoder.request(node, list_ssh_public_keys_request, iam::Request::ListSSHPublicKeys)
+        }
+        iam::Operation::ListServiceSpecificCredentials => decoder.request(
+            node,
+            list_service_specific_credentials_request,
+            iam::Request::ListServiceSpecificCredentials,
+        ),
+        iam::Operation::ListSigningCertificates => {
+            decoder.request(node, list_signing_certificates_request, iam::Request::ListSigningCertificates)
+        }
+        iam::Operation::ListUserPolicies => {
+            decoder.request(node, list_user_policies_request, iam::Request::ListUserPolicies)
+        }
+        iam::Operation::ListUserTags => decoder.request(node, list_user_tags_request, iam::Request::ListUserTags),
+        iam::Operation::ListUsers => decoder.request(node, list_users_request, iam::Request::ListUsers),
+        iam::Operation::ListVirtualMFADevices => {
+            decoder.request(node, list_virtual_mfa_devices_request, iam::Request::ListVirtualMFADevices)
+        }
+        iam::Operation::PutGroupPolicy => decoder.request(node, put_group_policy_request, iam::Request::PutGroupPolicy),
+        iam::Operation::PutRolePermissionsBoundary => {
+            decoder.request(node, put_role_permissions_boundary_request, iam::Request::PutRolePermissionsBoundary)
+        }
+        iam::Operation::PutRolePolicy => decoder.request(node, put_role_policy_request, iam::Request::PutRolePolicy),
+        iam::Operation::PutUserPermissionsBoundary => {
+            decoder.request(node, put_user_permissions_boundary_request, iam::Request::PutUserPermissionsBoundary)
+        }
+        iam::Operation::PutUserPolicy => decoder.request(node, put_user_policy_request, iam::Request::PutUserPolicy),
+        iam::Operation::RemoveClientIDFromOpenIDConnectProvider => decoder.request(
+            node,
+            remove_client_id_from_open_id_connect_provider_request,
+            iam::Request::RemoveClientIDFromOpenIDConnectProvider,
+        ),
+        iam::Operation::RemoveUserFromGroup => {
+            decoder.request(node, remove_user_from_group_request, iam::Request::RemoveUserFromGroup)
+        }
+        iam::Operation::ResyncMFADevice => {
+            decoder.request(node, resync_mfa_device_request, iam::Request::ResyncMFADevice)
+        }
+        iam::Operation::SetDefaultPolicyVersion => {
+            decoder.request(node, set_default_policy_version_request, iam::Request::SetDefaultPolicyVersion)
+        }
+        iam::Operation::TagMFADevice => decoder.request(node, tag_mfa_device_request, iam::Request::TagMFADevice),
+        iam::Operation::TagOpenIDConnectProvider => {
+            decoder.request(node, tag_open_id_connect_provider_request, iam::Request::TagOpenIDConnectProvider)
+        }
+        iam::Operation::TagPolicy => decoder.request(node, tag_policy_request, iam::Request::TagPolicy),
+        iam::Operation::TagRole => decoder.request(node, tag_role_request, iam::Request::TagRole),
+        iam::Operation::TagUser => decoder.request(node, tag_user_request, iam::Request::TagUser),
+        iam::Operation::UntagMFADevice => decoder.request(node, untag_mfa_device_request, iam::Request::UntagMFADevice),
+        iam::Operation::UntagOpenIDConnectProvider => {
+            decoder.request(node, untag_open_id_connect_provider_request, iam::Request::UntagOpenIDConnectProvider)
+        }
+        iam::Operation::UntagPolicy => decoder.request(node, untag_policy_request, iam::Request::UntagPolicy),
+        iam::Operation::UntagRole => decoder.request(node, untag_role_request, iam::Request::UntagRole),
+        iam::Operation::UntagUser => decoder.request(node, untag_user_request, iam::Request::UntagUser),
+        iam::Operation::UpdateAccessKey => {
+            decoder.request(node, update_access_key_request, iam::Request::UpdateAccessKey)
+        }
+        iam::Operation::UpdateAssumeRolePolicy => {
+            decoder.request(node, update_assume_role_policy_request, iam::Request::UpdateAssumeRolePolicy)
+        }
+        iam::Operation::UpdateGroup => decoder.request(node, update_group_request, iam::Request::UpdateGroup),
+        iam::Operation::UpdateOpenIDConnectProviderThumbprint => decoder.request(
+            node,
+            update_open_id_connect_provider_thumbprint_request,
+            iam::Request::UpdateOpenIDConnectProviderThumbprint,
+        ),
+        iam::Operation::UpdateRole => decoder.request(node, update_role_request, iam::Request::UpdateRole),
+        iam::Operation::UpdateRoleDescription => {
+            decoder.request(node, update_role_description_request, iam::Request::UpdateRoleDescription)
+        }
+        iam::Operation::UpdateUser => decoder.request(node, update_user_request, iam::Request::UpdateUser),
     }
 }
 
 pub(super) fn encode<E: Encoder>(encoder: &mut E, response: &iam::Response) {
     match response {
+        iam::Response::AddClientIDToOpenIDConnectProvider => {}
+        iam::Response::AddUserToGroup => {}
+        iam::Response::AttachGroupPolicy => {}
+        iam::Response::AttachRolePolicy => {}
+        iam::Response::AttachUserPolicy => {}
         iam::Response::CreateAccessKey(response) => {
             encoder.result("CreateAccessKeyResult", |encoder| encode_create_access_key_response(encoder, response))
         }
+        iam::Response::CreateAccountAlias => {}
+        iam::Response::CreateGroup(response) => {
+            encoder.result("CreateGroupResult", |encoder| encode_create_group_response(encoder, response))
+        }
+        iam::Response::CreateOpenIDConnectProvider(response) => encoder
+            .result("CreateOpenIDConnectProviderResult", |encoder| {
+                encode_create_open_id_connect_provider_response(encoder, response)
+            }),
+        iam::Response::CreatePolicy(response) => {
+            encoder.result("CreatePolicyResult", |encoder| encode_create_policy_response(encoder, response))
+        }
+        iam::Response::CreatePolicyVersion(response) => encoder
+            .result("CreatePolicyVersionResult", |encoder| encode_create_policy_version_response(encoder, response)),
+        iam::Response::CreateRole(response) => {
+            encoder.result("CreateRoleResult", |encoder| encode_create_role_response(encoder, response))
+        }
+        iam::Response::CreateUser(response) => {
+            encoder.result("CreateUserResult", |encoder| encode_create_user_response(encoder, response))
+        }
+        iam::Response::CreateVirtualMFADevice(response) => encoder.result("CreateVirtualMFADeviceResult", |encoder| {
+            encode_create_virtual_mfa_device_response(encoder, response)
+        }),
+        iam::Response::DeactivateMFADevice => {}
         iam::Response::DeleteAccessKey => {}
+        iam::Response::DeleteAccountAlias => {}
+        iam::Response::DeleteGroup => {}
+        iam::Response::DeleteGroupPolicy => {}
+        iam::Response::DeleteLoginProfile => {}
+        iam::Response::DeleteOpenIDConnectProvider => {}
+        iam::Response::DeletePolicy => {}
+        iam::Response::DeletePolicyVersion => {}
+        iam::Response::DeleteRole => {}
+        iam::Response::DeleteRolePermissionsBoundary => {}
+        iam::Response::DeleteRolePolicy => {}
+        iam::Response::DeleteUser => {}
+        iam::Response::DeleteUserPermissionsBoundary => {}
+        iam::Response::DeleteUserPolicy => {}
+        iam::Response::DeleteVirtualMFADevice => {}
+        iam::Response::DetachGroupPolicy => {}
+        iam::Response::DetachRolePolicy => {}
+        iam::Response::DetachUserPolicy => {}
+        iam::Response::EnableMFADevice => {}
+        iam::Response::GetAccessKeyLastUsed(response) => encoder.result("GetAccessKeyLastUsedResult", |encoder| {
+            encode_get_access_key_last_used_response(encoder, response)
+        }),
+        iam::Response::GetAccountAuthorizationDetails(response) => encoder
+            .result("GetAccountAuthorizationDetailsResult", |encoder| {
+                encode_get_account_authorization_details_response(encoder, response)
+            }),
+        iam::Response::GetAccountPasswordPolicy(response) => encoder
+            .result("GetAccountPasswordPolicyResult", |encoder| {
+                encode_get_account_password_policy_response(encoder, response)
+            }),
+        iam::Response::GetAccountSummary(response) => {
+            encoder.result("GetAccountSummaryResult", |encoder| encode_get_account_summary_response(encoder, response))
+        }
+        iam::Response::GetGroup(response) => {
+            encoder.result("GetGroupResult", |encoder| encode_get_group_response(encoder, response))
+        }
+        iam::Response::GetGroupPolicy(response) => {
+            encoder.result("GetGroupPolicyResult", |encoder| encode_get_group_policy_response(encoder, response))
+        }
+        iam::Response::GetLoginProfile(response) => {
+            encoder.result("GetLoginProfileResult", |encoder| encode_get_login_profile_response(encoder, response))
+        }
+        iam::Response::GetMFADevice(response) => {
+            encoder.result("GetMFADeviceResult", |encoder| encode_get_mfa_device_response(encoder, response))
+        }
+        iam::Response::GetOpenIDConnectProvider(response) => encoder
+            .result("GetOpenIDConnectProviderResult", |encoder| {
+                encode_get_open_id_connect_provider_response(encoder, response)
+            }),
+        iam::Response::GetPolicy(response) => {
+            encoder.result("GetPolicyResult", |encoder| encode_get_policy_response(encoder, response))
+        }
+        iam::Response::GetPolicyVersion(response) => {
+            encoder.result("GetPolicyVersionResult", |encoder| encode_get_policy_version_response(encoder, response))
+        }
+        iam::Response::GetRole(response) => {
+            encoder.result("GetRoleResult", |encoder| encode_get_role_response(encoder, response))
+        }
+        iam::Response::GetRolePolicy(response) => {
+            encoder.result("GetRolePolicyResult", |encoder| encode_get_role_policy_response(encoder, response))
+        }
+        iam::Response::GetUser(response) => {
+            encoder.result("GetUserResult", |encoder| encode_get_user_response(encoder, response))
+        }
+        iam::Response::GetUserPolicy(response) => {
+            encoder.result("GetUserPolicyResult", |encoder| encode_get_user_policy_response(encoder, response))
+        }
         iam::Response::ListAccessKeys(response) => {
             encoder.result("ListAccessKeysResult", |encoder| encode_list_access_keys_response(encoder, response))
         }
+        iam::Response::ListAccountAliases(response) => encoder
+            .result("ListAccountAliasesResult", |encoder| encode_list_account_aliases_response(encoder, response)),
+        iam::Response::ListAttachedGroupPolicies(response) => encoder
+            .result("ListAttachedGroupPoliciesResult", |encoder| {
+                encode_list_attached_group_policies_response(encoder, response)
+            }),
+        iam::Response::ListAttachedRolePolicies(response) => encoder
+            .result("ListAttachedRolePoliciesResult", |encoder| {
+                encode_list_attached_role_policies_response(encoder, response)
+            }),
+        iam::Response::ListAttachedUserPolicies(response) => encoder
+            .result("ListAttachedUserPoliciesResult", |encoder| {
+                encode_list_attached_user_policies_response(encoder, response)
+            }),
+        iam::Response::ListEntitiesForPolicy(response) => encoder.result("ListEntitiesForPolicyResult", |encoder| {
+            encode_list_entities_for_policy_response(encoder, response)
+        }),
+        iam::Response::ListGroupPolicies(response) => {
+            encoder.result("ListGroupPoliciesResult", |encoder| encode_list_group_policies_response(encoder, response))
+        }
+        iam::Response::ListGroups(response) => {
+            encoder.result("ListGroupsResult", |encoder| encode_list_groups_response(encoder, response))
+        }
+        iam::Response::ListGroupsForUser(response) => {
+            encoder.result("ListGroupsForUserResult", |encoder| encode_list_groups_for_user_response(encoder, response))
+        }
+        iam::Response::ListInstanceProfilesForRole(response) => encoder
+            .result("ListInstanceProfilesForRoleResult", |encoder| {
+                encode_list_instance_profiles_for_role_response(encoder, response)
+            }),
+        iam::Response::ListMFADeviceTags(response) => {
+            encoder.result("ListMFADeviceTagsResult", |encoder| encode_list_mfa_device_tags_response(encoder, response))
+        }
+        iam::Response::ListMFADevices(response) => {
+            encoder.result("ListMFADevicesResult", |encoder| encode_list_mfa_devices_response(encoder, response))
+        }
+        iam::Response::ListOpenIDConnectProviderTags(response) => encoder
+            .result("ListOpenIDConnectProviderTagsResult", |encoder| {
+                encode_list_open_id_connect_provider_tags_response(encoder, response)
+            }),
+        iam::Response::ListOpenIDConnectProviders(response) => encoder
+            .result("ListOpenIDConnectProvidersResult", |encoder| {
+                encode_list_open_id_connect_providers_response(encoder, response)
+            }),
+        iam::Response::ListPolicies(response) => {
+            encoder.result("ListPoliciesResult", |encoder| encode_list_policies_response(encoder, response))
+        }
+        iam::Response::ListPolicyTags(response) => {
+            encoder.result("ListPolicyTagsResult", |encoder| encode_list_policy_tags_response(encoder, response))
+        }
+        iam::Response::ListPolicyVersions(response) => encoder
+            .result("ListPolicyVersionsResult", |encoder| encode_list_policy_versions_response(encoder, response)),
+        iam::Response::ListRolePolicies(response) => {
+            encoder.result("ListRolePoliciesResult", |encoder| encode_list_role_policies_response(encoder, response))
+        }
+        iam::Response::ListRoleTags(response) => {
+            encoder.result("ListRoleTagsResult", |encoder| encode_list_role_tags_response(encoder, response))
+        }
+        iam::Response::ListRoles(response) => {
+            encoder.result("ListRolesResult", |encoder| encode_list_roles_response(encoder, response))
+        }
+        iam::Response::ListSSHPublicKeys(response) => {
+            encoder.result("ListSSHPublicKeysResult", |encoder| encode_list_ssh_public_keys_response(encoder, response))
+        }
+        iam::Response::ListServiceSpecificCredentials(response) => encoder
+            .result("ListServiceSpecificCredentialsResult", |encoder| {
+                encode_list_service_specific_credentials_response(encoder, response)
+            }),
+        iam::Response::ListSigningCertificates(response) => encoder
+            .result("ListSigningCertificatesResult", |encoder| {
+                encode_list_signing_certificates_response(encoder, response)
+            }),
+        iam::Response::ListUserPolicies(response) => {
+            encoder.result("ListUserPoliciesResult", |encoder| encode_list_user_policies_response(encoder, response))
+        }
+        iam::Response::ListUserTags(response) => {
+            encoder.result("ListUserTagsResult", |encoder| encode_list_user_tags_response(encoder, response))
+        }
+        iam::Response::ListUsers(response) => {
+            encoder.result("ListUsersResult", |encoder| encode_list_users_response(encoder, response))
+        }
+        iam::Response::ListVirtualMFADevices(response) => encoder.result("ListVirtualMFADevicesResult", |encoder| {
+            encode_list_virtual_mfa_devices_response(encoder, response)
+        }),
+        iam::Response::PutGroupPolicy => {}
+        iam::Response::PutRolePermissionsBoundary => {}
+        iam::Response::PutRolePolicy => {}
+        iam::Response::PutUserPermissionsBoundary => {}
+        iam::Response::PutUserPolicy => {}
+        iam::Response::RemoveClientIDFromOpenIDConnectProvider => {}
+        iam::Response::RemoveUserFromGroup => {}
+        iam::Response::ResyncMFADevice => {}
+        iam::Response::SetDefaultPolicyVersion => {}
+        iam::Response::TagMFADevice => {}
+        iam::Response::TagOpenIDConnectProvider => {}
+        iam::Response::TagPolicy => {}
+        iam::Response::TagRole => {}
+        iam::Response::TagUser => {}
+        iam::Response::UntagMFADevice => {}
+        iam::Response::UntagOpenIDConnectProvider => {}
+        iam::Response::UntagPolicy => {}
+        iam::Response::UntagRole => {}
+        iam::Response::UntagUser => {}
+        iam::Response::UpdateAccessKey => {}
+        iam::Response::UpdateAssumeRolePolicy => {}
+        iam::Response::UpdateGroup => {}
+        iam::Response::UpdateOpenIDConnectProviderThumbprint => {}
+        iam::Response::UpdateRole(response) => {
+            encoder.result("UpdateRoleResult", |encoder| encode_update_role_response(encoder, response))
+        }
+        iam::Response::UpdateRoleDescription(response) => encoder.result("UpdateRoleDescriptionResult", |encoder| {
+            encode_update_role_description_response(encoder, response)
+        }),
+        iam::Response::UpdateUser => {}
     }
+}
+
+fn add_client_id_to_open_id_connect_provider_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::AddClientIDToOpenIDConnectProviderRequest> {
+    let members = Decoder::structure(node)?;
+    let open_id_connect_provider_arn =
+        decoder.required(members, "OpenIDConnectProviderArn", &path.member("openIDConnectProviderArn"), arn_type)?;
+    let client_id = decoder.required(members, "ClientID", &path.member("clientID"), client_id_type)?;
+    let Some(open_id_connect_provider_arn) = open_id_connect_provider_arn else {
+        return Ok(None);
+    };
+    let Some(client_id) = client_id else {
+        return Ok(None);
+    };
+    Ok(Some(iam::AddClientIDToOpenIDConnectProviderRequest { open_id_connect_provider_arn, client_id }))
+}
+
+fn add_user_to_group_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::AddUserToGroupRequest> {
+    let members = Decoder::structure(node)?;
+    let group_name = decoder.required(members, "GroupName", &path.member("groupName"), group_name_type)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let Some(group_name) = group_name else {
+        return Ok(None);
+    };
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::AddUserToGroupRequest { group_name, user_name }))
+}
+
+fn attach_group_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::AttachGroupPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let group_name = decoder.required(members, "GroupName", &path.member("groupName"), group_name_type)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let Some(group_name) = group_name else {
+        return Ok(None);
+    };
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    Ok(Some(iam::AttachGroupPolicyRequest { group_name, policy_arn }))
+}
+
+fn attach_role_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::AttachRolePolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    Ok(Some(iam::AttachRolePolicyRequest { role_name, policy_arn }))
+}
+
+fn attach_user_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::AttachUserPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), user_name_type)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    Ok(Some(iam::AttachUserPolicyRequest { user_name, policy_arn }))
 }
 
 fn create_access_key_request(
@@ -45,6 +572,167 @@ fn create_access_key_request(
     let members = Decoder::structure(node)?;
     let user_name = decoder.optional(members, "UserName", &path.member("userName"), existing_user_name_type)?;
     Ok(Some(iam::CreateAccessKeyRequest { user_name }))
+}
+
+fn create_account_alias_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::CreateAccountAliasRequest> {
+    let members = Decoder::structure(node)?;
+    let account_alias = decoder.required(members, "AccountAlias", &path.member("accountAlias"), account_alias_type)?;
+    let Some(account_alias) = account_alias else {
+        return Ok(None);
+    };
+    Ok(Some(iam::CreateAccountAliasRequest { account_alias }))
+}
+
+fn create_group_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::CreateGroupRequest> {
+    let members = Decoder::structure(node)?;
+    let path_member = decoder.optional(members, "Path", &path.member("path"), path_type)?;
+    let group_name = decoder.required(members, "GroupName", &path.member("groupName"), group_name_type)?;
+    let Some(group_name) = group_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::CreateGroupRequest { path: path_member, group_name }))
+}
+
+fn create_open_id_connect_provider_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::CreateOpenIDConnectProviderRequest> {
+    let members = Decoder::structure(node)?;
+    let url = decoder.required(members, "Url", &path.member("url"), open_id_connect_provider_url_type)?;
+    let client_id_list =
+        decoder.optional(members, "ClientIDList", &path.member("clientIDList"), client_id_list_type)?;
+    let thumbprint_list =
+        decoder.optional(members, "ThumbprintList", &path.member("thumbprintList"), thumbprint_list_type)?;
+    let tags = decoder.optional(members, "Tags", &path.member("tags"), tag_list_type)?;
+    let Some(url) = url else {
+        return Ok(None);
+    };
+    Ok(Some(iam::CreateOpenIDConnectProviderRequest { url, client_id_list, thumbprint_list, tags }))
+}
+
+fn create_policy_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::CreatePolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let policy_name = decoder.required(members, "PolicyName", &path.member("policyName"), policy_name_type)?;
+    let path_member = decoder.optional(members, "Path", &path.member("path"), policy_path_type)?;
+    let policy_document =
+        decoder.required(members, "PolicyDocument", &path.member("policyDocument"), policy_document_type)?;
+    let description = decoder.optional(members, "Description", &path.member("description"), policy_description_type)?;
+    let tags = decoder.optional(members, "Tags", &path.member("tags"), tag_list_type)?;
+    let Some(policy_name) = policy_name else {
+        return Ok(None);
+    };
+    let Some(policy_document) = policy_document else {
+        return Ok(None);
+    };
+    Ok(Some(iam::CreatePolicyRequest { policy_name, path: path_member, policy_document, description, tags }))
+}
+
+fn create_policy_version_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::CreatePolicyVersionRequest> {
+    let members = Decoder::structure(node)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let policy_document =
+        decoder.required(members, "PolicyDocument", &path.member("policyDocument"), policy_document_type)?;
+    let set_as_default = decoder.optional(members, "SetAsDefault", &path.member("setAsDefault"), Decoder::boolean)?;
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    let Some(policy_document) = policy_document else {
+        return Ok(None);
+    };
+    Ok(Some(iam::CreatePolicyVersionRequest { policy_arn, policy_document, set_as_default }))
+}
+
+fn create_role_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::CreateRoleRequest> {
+    let members = Decoder::structure(node)?;
+    let path_member = decoder.optional(members, "Path", &path.member("path"), path_type)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let assume_role_policy_document = decoder.required(
+        members,
+        "AssumeRolePolicyDocument",
+        &path.member("assumeRolePolicyDocument"),
+        policy_document_type,
+    )?;
+    let description = decoder.optional(members, "Description", &path.member("description"), role_description_type)?;
+    let max_session_duration = decoder.optional(
+        members,
+        "MaxSessionDuration",
+        &path.member("maxSessionDuration"),
+        role_max_session_duration_type,
+    )?;
+    let permissions_boundary =
+        decoder.optional(members, "PermissionsBoundary", &path.member("permissionsBoundary"), arn_type)?;
+    let tags = decoder.optional(members, "Tags", &path.member("tags"), tag_list_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    let Some(assume_role_policy_document) = assume_role_policy_document else {
+        return Ok(None);
+    };
+    Ok(Some(iam::CreateRoleRequest {
+        path: path_member,
+        role_name,
+        assume_role_policy_document,
+        description,
+        max_session_duration,
+        permissions_boundary,
+        tags,
+    }))
+}
+
+fn create_user_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::CreateUserRequest> {
+    let members = Decoder::structure(node)?;
+    let path_member = decoder.optional(members, "Path", &path.member("path"), path_type)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), user_name_type)?;
+    let permissions_boundary =
+        decoder.optional(members, "PermissionsBoundary", &path.member("permissionsBoundary"), arn_type)?;
+    let tags = decoder.optional(members, "Tags", &path.member("tags"), tag_list_type)?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::CreateUserRequest { path: path_member, user_name, permissions_boundary, tags }))
+}
+
+fn create_virtual_mfa_device_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::CreateVirtualMFADeviceRequest> {
+    let members = Decoder::structure(node)?;
+    let path_member = decoder.optional(members, "Path", &path.member("path"), path_type)?;
+    let virtual_mfa_device_name = decoder.required(
+        members,
+        "VirtualMFADeviceName",
+        &path.member("virtualMFADeviceName"),
+        virtual_mfa_device_name,
+    )?;
+    let tags = decoder.optional(members, "Tags", &path.member("tags"), tag_list_type)?;
+    let Some(virtual_mfa_device_name) = virtual_mfa_device_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::CreateVirtualMFADeviceRequest { path: path_member, virtual_mfa_device_name, tags }))
+}
+
+fn deactivate_mfa_device_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::DeactivateMFADeviceRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.optional(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let serial_number = decoder.required(members, "SerialNumber", &path.member("serialNumber"), serial_number_type)?;
+    let Some(serial_number) = serial_number else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DeactivateMFADeviceRequest { user_name, serial_number }))
 }
 
 fn delete_access_key_request(
@@ -61,6 +749,442 @@ fn delete_access_key_request(
     Ok(Some(iam::DeleteAccessKeyRequest { user_name, access_key_id }))
 }
 
+fn delete_account_alias_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::DeleteAccountAliasRequest> {
+    let members = Decoder::structure(node)?;
+    let account_alias = decoder.required(members, "AccountAlias", &path.member("accountAlias"), account_alias_type)?;
+    let Some(account_alias) = account_alias else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DeleteAccountAliasRequest { account_alias }))
+}
+
+fn delete_group_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::DeleteGroupPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let group_name = decoder.required(members, "GroupName", &path.member("groupName"), group_name_type)?;
+    let policy_name = decoder.required(members, "PolicyName", &path.member("policyName"), policy_name_type)?;
+    let Some(group_name) = group_name else {
+        return Ok(None);
+    };
+    let Some(policy_name) = policy_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DeleteGroupPolicyRequest { group_name, policy_name }))
+}
+
+fn delete_group_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::DeleteGroupRequest> {
+    let members = Decoder::structure(node)?;
+    let group_name = decoder.required(members, "GroupName", &path.member("groupName"), group_name_type)?;
+    let Some(group_name) = group_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DeleteGroupRequest { group_name }))
+}
+
+fn delete_login_profile_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::DeleteLoginProfileRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.optional(members, "UserName", &path.member("userName"), user_name_type)?;
+    Ok(Some(iam::DeleteLoginProfileRequest { user_name }))
+}
+
+fn delete_open_id_connect_provider_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::DeleteOpenIDConnectProviderRequest> {
+    let members = Decoder::structure(node)?;
+    let open_id_connect_provider_arn =
+        decoder.required(members, "OpenIDConnectProviderArn", &path.member("openIDConnectProviderArn"), arn_type)?;
+    let Some(open_id_connect_provider_arn) = open_id_connect_provider_arn else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DeleteOpenIDConnectProviderRequest { open_id_connect_provider_arn }))
+}
+
+fn delete_policy_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::DeletePolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DeletePolicyRequest { policy_arn }))
+}
+
+fn delete_policy_version_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::DeletePolicyVersionRequest> {
+    let members = Decoder::structure(node)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let version_id = decoder.required(members, "VersionId", &path.member("versionId"), policy_version_id_type)?;
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    let Some(version_id) = version_id else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DeletePolicyVersionRequest { policy_arn, version_id }))
+}
+
+fn delete_role_permissions_boundary_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::DeleteRolePermissionsBoundaryRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DeleteRolePermissionsBoundaryRequest { role_name }))
+}
+
+fn delete_role_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::DeleteRolePolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let policy_name = decoder.required(members, "PolicyName", &path.member("policyName"), policy_name_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    let Some(policy_name) = policy_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DeleteRolePolicyRequest { role_name, policy_name }))
+}
+
+fn delete_role_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::DeleteRoleRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DeleteRoleRequest { role_name }))
+}
+
+fn delete_user_permissions_boundary_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::DeleteUserPermissionsBoundaryRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), user_name_type)?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DeleteUserPermissionsBoundaryRequest { user_name }))
+}
+
+fn delete_user_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::DeleteUserPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let policy_name = decoder.required(members, "PolicyName", &path.member("policyName"), policy_name_type)?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    let Some(policy_name) = policy_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DeleteUserPolicyRequest { user_name, policy_name }))
+}
+
+fn delete_user_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::DeleteUserRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DeleteUserRequest { user_name }))
+}
+
+fn delete_virtual_mfa_device_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::DeleteVirtualMFADeviceRequest> {
+    let members = Decoder::structure(node)?;
+    let serial_number = decoder.required(members, "SerialNumber", &path.member("serialNumber"), serial_number_type)?;
+    let Some(serial_number) = serial_number else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DeleteVirtualMFADeviceRequest { serial_number }))
+}
+
+fn detach_group_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::DetachGroupPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let group_name = decoder.required(members, "GroupName", &path.member("groupName"), group_name_type)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let Some(group_name) = group_name else {
+        return Ok(None);
+    };
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DetachGroupPolicyRequest { group_name, policy_arn }))
+}
+
+fn detach_role_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::DetachRolePolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DetachRolePolicyRequest { role_name, policy_arn }))
+}
+
+fn detach_user_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::DetachUserPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), user_name_type)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    Ok(Some(iam::DetachUserPolicyRequest { user_name, policy_arn }))
+}
+
+fn enable_mfa_device_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::EnableMFADeviceRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let serial_number = decoder.required(members, "SerialNumber", &path.member("serialNumber"), serial_number_type)?;
+    let authentication_code1 = decoder.required(
+        members,
+        "AuthenticationCode1",
+        &path.member("authenticationCode1"),
+        authentication_code_type,
+    )?;
+    let authentication_code2 = decoder.required(
+        members,
+        "AuthenticationCode2",
+        &path.member("authenticationCode2"),
+        authentication_code_type,
+    )?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    let Some(serial_number) = serial_number else {
+        return Ok(None);
+    };
+    let Some(authentication_code1) = authentication_code1 else {
+        return Ok(None);
+    };
+    let Some(authentication_code2) = authentication_code2 else {
+        return Ok(None);
+    };
+    Ok(Some(iam::EnableMFADeviceRequest { user_name, serial_number, authentication_code1, authentication_code2 }))
+}
+
+fn entity_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::EntityType> {
+    decoder.enumeration(node, path, iam::EntityType::ALL, iam::EntityType::as_str)
+}
+
+fn get_access_key_last_used_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::GetAccessKeyLastUsedRequest> {
+    let members = Decoder::structure(node)?;
+    let access_key_id = decoder.required(members, "AccessKeyId", &path.member("accessKeyId"), access_key_id_type)?;
+    let Some(access_key_id) = access_key_id else {
+        return Ok(None);
+    };
+    Ok(Some(iam::GetAccessKeyLastUsedRequest { access_key_id }))
+}
+
+fn get_account_authorization_details_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::GetAccountAuthorizationDetailsRequest> {
+    let members = Decoder::structure(node)?;
+    let filter = decoder.optional(members, "Filter", &path.member("filter"), entity_list_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    Ok(Some(iam::GetAccountAuthorizationDetailsRequest { filter, max_items, marker }))
+}
+
+fn get_group_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::GetGroupPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let group_name = decoder.required(members, "GroupName", &path.member("groupName"), group_name_type)?;
+    let policy_name = decoder.required(members, "PolicyName", &path.member("policyName"), policy_name_type)?;
+    let Some(group_name) = group_name else {
+        return Ok(None);
+    };
+    let Some(policy_name) = policy_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::GetGroupPolicyRequest { group_name, policy_name }))
+}
+
+fn get_group_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::GetGroupRequest> {
+    let members = Decoder::structure(node)?;
+    let group_name = decoder.required(members, "GroupName", &path.member("groupName"), group_name_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let Some(group_name) = group_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::GetGroupRequest { group_name, marker, max_items }))
+}
+
+fn get_login_profile_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::GetLoginProfileRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.optional(members, "UserName", &path.member("userName"), user_name_type)?;
+    Ok(Some(iam::GetLoginProfileRequest { user_name }))
+}
+
+fn get_mfa_device_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::GetMFADeviceRequest> {
+    let members = Decoder::structure(node)?;
+    let serial_number = decoder.required(members, "SerialNumber", &path.member("serialNumber"), serial_number_type)?;
+    let user_name = decoder.optional(members, "UserName", &path.member("userName"), user_name_type)?;
+    let Some(serial_number) = serial_number else {
+        return Ok(None);
+    };
+    Ok(Some(iam::GetMFADeviceRequest { serial_number, user_name }))
+}
+
+fn get_open_id_connect_provider_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::GetOpenIDConnectProviderRequest> {
+    let members = Decoder::structure(node)?;
+    let open_id_connect_provider_arn =
+        decoder.required(members, "OpenIDConnectProviderArn", &path.member("openIDConnectProviderArn"), arn_type)?;
+    let Some(open_id_connect_provider_arn) = open_id_connect_provider_arn else {
+        return Ok(None);
+    };
+    Ok(Some(iam::GetOpenIDConnectProviderRequest { open_id_connect_provider_arn }))
+}
+
+fn get_policy_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::GetPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    Ok(Some(iam::GetPolicyRequest { policy_arn }))
+}
+
+fn get_policy_version_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::GetPolicyVersionRequest> {
+    let members = Decoder::structure(node)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let version_id = decoder.required(members, "VersionId", &path.member("versionId"), policy_version_id_type)?;
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    let Some(version_id) = version_id else {
+        return Ok(None);
+    };
+    Ok(Some(iam::GetPolicyVersionRequest { policy_arn, version_id }))
+}
+
+fn get_role_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::GetRolePolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let policy_name = decoder.required(members, "PolicyName", &path.member("policyName"), policy_name_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    let Some(policy_name) = policy_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::GetRolePolicyRequest { role_name, policy_name }))
+}
+
+fn get_role_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::GetRoleRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::GetRoleRequest { role_name }))
+}
+
+fn get_user_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::GetUserPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let policy_name = decoder.required(members, "PolicyName", &path.member("policyName"), policy_name_type)?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    let Some(policy_name) = policy_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::GetUserPolicyRequest { user_name, policy_name }))
+}
+
+fn get_user_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::GetUserRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.optional(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    Ok(Some(iam::GetUserRequest { user_name }))
+}
+
 fn list_access_keys_request(
     decoder: &mut Decoder,
     node: &Node<'_>,
@@ -73,6 +1197,837 @@ fn list_access_keys_request(
     Ok(Some(iam::ListAccessKeysRequest { user_name, marker, max_items }))
 }
 
+fn list_account_aliases_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListAccountAliasesRequest> {
+    let members = Decoder::structure(node)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    Ok(Some(iam::ListAccountAliasesRequest { marker, max_items }))
+}
+
+fn list_attached_group_policies_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListAttachedGroupPoliciesRequest> {
+    let members = Decoder::structure(node)?;
+    let group_name = decoder.required(members, "GroupName", &path.member("groupName"), group_name_type)?;
+    let path_prefix = decoder.optional(members, "PathPrefix", &path.member("pathPrefix"), policy_path_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let Some(group_name) = group_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::ListAttachedGroupPoliciesRequest { group_name, path_prefix, marker, max_items }))
+}
+
+fn list_attached_role_policies_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListAttachedRolePoliciesRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let path_prefix = decoder.optional(members, "PathPrefix", &path.member("pathPrefix"), policy_path_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::ListAttachedRolePoliciesRequest { role_name, path_prefix, marker, max_items }))
+}
+
+fn list_attached_user_policies_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListAttachedUserPoliciesRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), user_name_type)?;
+    let path_prefix = decoder.optional(members, "PathPrefix", &path.member("pathPrefix"), policy_path_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::ListAttachedUserPoliciesRequest { user_name, path_prefix, marker, max_items }))
+}
+
+fn list_entities_for_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListEntitiesForPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let entity_filter = decoder.optional(members, "EntityFilter", &path.member("entityFilter"), entity_type)?;
+    let path_prefix = decoder.optional(members, "PathPrefix", &path.member("pathPrefix"), path_type)?;
+    let policy_usage_filter =
+        decoder.optional(members, "PolicyUsageFilter", &path.member("policyUsageFilter"), policy_usage_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    Ok(Some(iam::ListEntitiesForPolicyRequest {
+        policy_arn,
+        entity_filter,
+        path_prefix,
+        policy_usage_filter,
+        marker,
+        max_items,
+    }))
+}
+
+fn list_group_policies_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListGroupPoliciesRequest> {
+    let members = Decoder::structure(node)?;
+    let group_name = decoder.required(members, "GroupName", &path.member("groupName"), group_name_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let Some(group_name) = group_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::ListGroupPoliciesRequest { group_name, marker, max_items }))
+}
+
+fn list_groups_for_user_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListGroupsForUserRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::ListGroupsForUserRequest { user_name, marker, max_items }))
+}
+
+fn list_groups_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::ListGroupsRequest> {
+    let members = Decoder::structure(node)?;
+    let path_prefix = decoder.optional(members, "PathPrefix", &path.member("pathPrefix"), path_prefix_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    Ok(Some(iam::ListGroupsRequest { path_prefix, marker, max_items }))
+}
+
+fn list_instance_profiles_for_role_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListInstanceProfilesForRoleRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::ListInstanceProfilesForRoleRequest { role_name, marker, max_items }))
+}
+
+fn list_mfa_device_tags_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListMFADeviceTagsRequest> {
+    let members = Decoder::structure(node)?;
+    let serial_number = decoder.required(members, "SerialNumber", &path.member("serialNumber"), serial_number_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let Some(serial_number) = serial_number else {
+        return Ok(None);
+    };
+    Ok(Some(iam::ListMFADeviceTagsRequest { serial_number, marker, max_items }))
+}
+
+fn list_mfa_devices_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListMFADevicesRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.optional(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    Ok(Some(iam::ListMFADevicesRequest { user_name, marker, max_items }))
+}
+
+fn list_open_id_connect_provider_tags_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListOpenIDConnectProviderTagsRequest> {
+    let members = Decoder::structure(node)?;
+    let open_id_connect_provider_arn =
+        decoder.required(members, "OpenIDConnectProviderArn", &path.member("openIDConnectProviderArn"), arn_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let Some(open_id_connect_provider_arn) = open_id_connect_provider_arn else {
+        return Ok(None);
+    };
+    Ok(Some(iam::ListOpenIDConnectProviderTagsRequest { open_id_connect_provider_arn, marker, max_items }))
+}
+
+fn list_open_id_connect_providers_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListOpenIDConnectProvidersRequest> {
+    let _ = (Decoder::structure(node)?, decoder, path);
+    Ok(Some(iam::ListOpenIDConnectProvidersRequest {}))
+}
+
+fn list_policies_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::ListPoliciesRequest> {
+    let members = Decoder::structure(node)?;
+    let scope = decoder.optional(members, "Scope", &path.member("scope"), policy_scope_type)?;
+    let only_attached = decoder.optional(members, "OnlyAttached", &path.member("onlyAttached"), Decoder::boolean)?;
+    let path_prefix = decoder.optional(members, "PathPrefix", &path.member("pathPrefix"), policy_path_type)?;
+    let policy_usage_filter =
+        decoder.optional(members, "PolicyUsageFilter", &path.member("policyUsageFilter"), policy_usage_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    Ok(Some(iam::ListPoliciesRequest { scope, only_attached, path_prefix, policy_usage_filter, marker, max_items }))
+}
+
+fn list_policy_tags_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListPolicyTagsRequest> {
+    let members = Decoder::structure(node)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    Ok(Some(iam::ListPolicyTagsRequest { policy_arn, marker, max_items }))
+}
+
+fn list_policy_versions_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListPolicyVersionsRequest> {
+    let members = Decoder::structure(node)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    Ok(Some(iam::ListPolicyVersionsRequest { policy_arn, marker, max_items }))
+}
+
+fn list_role_policies_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListRolePoliciesRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::ListRolePoliciesRequest { role_name, marker, max_items }))
+}
+
+fn list_role_tags_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListRoleTagsRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::ListRoleTagsRequest { role_name, marker, max_items }))
+}
+
+fn list_roles_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::ListRolesRequest> {
+    let members = Decoder::structure(node)?;
+    let path_prefix = decoder.optional(members, "PathPrefix", &path.member("pathPrefix"), path_prefix_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    Ok(Some(iam::ListRolesRequest { path_prefix, marker, max_items }))
+}
+
+fn list_ssh_public_keys_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListSSHPublicKeysRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.optional(members, "UserName", &path.member("userName"), user_name_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    Ok(Some(iam::ListSSHPublicKeysRequest { user_name, marker, max_items }))
+}
+
+fn list_service_specific_credentials_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListServiceSpecificCredentialsRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.optional(members, "UserName", &path.member("userName"), user_name_type)?;
+    let service_name = decoder.optional(members, "ServiceName", &path.member("serviceName"), Decoder::text)?;
+    let all_users = decoder.optional(members, "AllUsers", &path.member("allUsers"), Decoder::boolean)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    Ok(Some(iam::ListServiceSpecificCredentialsRequest { user_name, service_name, all_users, marker, max_items }))
+}
+
+fn list_signing_certificates_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListSigningCertificatesRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.optional(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    Ok(Some(iam::ListSigningCertificatesRequest { user_name, marker, max_items }))
+}
+
+fn list_user_policies_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListUserPoliciesRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::ListUserPoliciesRequest { user_name, marker, max_items }))
+}
+
+fn list_user_tags_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListUserTagsRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::ListUserTagsRequest { user_name, marker, max_items }))
+}
+
+fn list_users_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::ListUsersRequest> {
+    let members = Decoder::structure(node)?;
+    let path_prefix = decoder.optional(members, "PathPrefix", &path.member("pathPrefix"), path_prefix_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    Ok(Some(iam::ListUsersRequest { path_prefix, marker, max_items }))
+}
+
+fn list_virtual_mfa_devices_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ListVirtualMFADevicesRequest> {
+    let members = Decoder::structure(node)?;
+    let assignment_status =
+        decoder.optional(members, "AssignmentStatus", &path.member("assignmentStatus"), assignment_status_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    Ok(Some(iam::ListVirtualMFADevicesRequest { assignment_status, marker, max_items }))
+}
+
+fn open_id_connect_provider_url_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::open_id_connect_provider_url_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn policy_usage_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::PolicyUsageType> {
+    decoder.enumeration(node, path, iam::PolicyUsageType::ALL, iam::PolicyUsageType::as_str)
+}
+
+fn put_group_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::PutGroupPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let group_name = decoder.required(members, "GroupName", &path.member("groupName"), group_name_type)?;
+    let policy_name = decoder.required(members, "PolicyName", &path.member("policyName"), policy_name_type)?;
+    let policy_document =
+        decoder.required(members, "PolicyDocument", &path.member("policyDocument"), policy_document_type)?;
+    let Some(group_name) = group_name else {
+        return Ok(None);
+    };
+    let Some(policy_name) = policy_name else {
+        return Ok(None);
+    };
+    let Some(policy_document) = policy_document else {
+        return Ok(None);
+    };
+    Ok(Some(iam::PutGroupPolicyRequest { group_name, policy_name, policy_document }))
+}
+
+fn put_role_permissions_boundary_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::PutRolePermissionsBoundaryRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let permissions_boundary =
+        decoder.required(members, "PermissionsBoundary", &path.member("permissionsBoundary"), arn_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    let Some(permissions_boundary) = permissions_boundary else {
+        return Ok(None);
+    };
+    Ok(Some(iam::PutRolePermissionsBoundaryRequest { role_name, permissions_boundary }))
+}
+
+fn put_role_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::PutRolePolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let policy_name = decoder.required(members, "PolicyName", &path.member("policyName"), policy_name_type)?;
+    let policy_document =
+        decoder.required(members, "PolicyDocument", &path.member("policyDocument"), policy_document_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    let Some(policy_name) = policy_name else {
+        return Ok(None);
+    };
+    let Some(policy_document) = policy_document else {
+        return Ok(None);
+    };
+    Ok(Some(iam::PutRolePolicyRequest { role_name, policy_name, policy_document }))
+}
+
+fn put_user_permissions_boundary_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::PutUserPermissionsBoundaryRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), user_name_type)?;
+    let permissions_boundary =
+        decoder.required(members, "PermissionsBoundary", &path.member("permissionsBoundary"), arn_type)?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    let Some(permissions_boundary) = permissions_boundary else {
+        return Ok(None);
+    };
+    Ok(Some(iam::PutUserPermissionsBoundaryRequest { user_name, permissions_boundary }))
+}
+
+fn put_user_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::PutUserPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let policy_name = decoder.required(members, "PolicyName", &path.member("policyName"), policy_name_type)?;
+    let policy_document =
+        decoder.required(members, "PolicyDocument", &path.member("policyDocument"), policy_document_type)?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    let Some(policy_name) = policy_name else {
+        return Ok(None);
+    };
+    let Some(policy_document) = policy_document else {
+        return Ok(None);
+    };
+    Ok(Some(iam::PutUserPolicyRequest { user_name, policy_name, policy_document }))
+}
+
+fn remove_client_id_from_open_id_connect_provider_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::RemoveClientIDFromOpenIDConnectProviderRequest> {
+    let members = Decoder::structure(node)?;
+    let open_id_connect_provider_arn =
+        decoder.required(members, "OpenIDConnectProviderArn", &path.member("openIDConnectProviderArn"), arn_type)?;
+    let client_id = decoder.required(members, "ClientID", &path.member("clientID"), client_id_type)?;
+    let Some(open_id_connect_provider_arn) = open_id_connect_provider_arn else {
+        return Ok(None);
+    };
+    let Some(client_id) = client_id else {
+        return Ok(None);
+    };
+    Ok(Some(iam::RemoveClientIDFromOpenIDConnectProviderRequest { open_id_connect_provider_arn, client_id }))
+}
+
+fn remove_user_from_group_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::RemoveUserFromGroupRequest> {
+    let members = Decoder::structure(node)?;
+    let group_name = decoder.required(members, "GroupName", &path.member("groupName"), group_name_type)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let Some(group_name) = group_name else {
+        return Ok(None);
+    };
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::RemoveUserFromGroupRequest { group_name, user_name }))
+}
+
+fn resync_mfa_device_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::ResyncMFADeviceRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let serial_number = decoder.required(members, "SerialNumber", &path.member("serialNumber"), serial_number_type)?;
+    let authentication_code1 = decoder.required(
+        members,
+        "AuthenticationCode1",
+        &path.member("authenticationCode1"),
+        authentication_code_type,
+    )?;
+    let authentication_code2 = decoder.required(
+        members,
+        "AuthenticationCode2",
+        &path.member("authenticationCode2"),
+        authentication_code_type,
+    )?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    let Some(serial_number) = serial_number else {
+        return Ok(None);
+    };
+    let Some(authentication_code1) = authentication_code1 else {
+        return Ok(None);
+    };
+    let Some(authentication_code2) = authentication_code2 else {
+        return Ok(None);
+    };
+    Ok(Some(iam::ResyncMFADeviceRequest { user_name, serial_number, authentication_code1, authentication_code2 }))
+}
+
+fn set_default_policy_version_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::SetDefaultPolicyVersionRequest> {
+    let members = Decoder::structure(node)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let version_id = decoder.required(members, "VersionId", &path.member("versionId"), policy_version_id_type)?;
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    let Some(version_id) = version_id else {
+        return Ok(None);
+    };
+    Ok(Some(iam::SetDefaultPolicyVersionRequest { policy_arn, version_id }))
+}
+
+fn tag(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::Tag> {
+    let members = Decoder::structure(node)?;
+    let key = decoder.required(members, "Key", &path.member("key"), tag_key_type)?;
+    let value = decoder.required(members, "Value", &path.member("value"), tag_value_type)?;
+    let Some(key) = key else {
+        return Ok(None);
+    };
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    Ok(Some(iam::Tag { key, value }))
+}
+
+fn tag_mfa_device_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::TagMFADeviceRequest> {
+    let members = Decoder::structure(node)?;
+    let serial_number = decoder.required(members, "SerialNumber", &path.member("serialNumber"), serial_number_type)?;
+    let tags = decoder.required(members, "Tags", &path.member("tags"), tag_list_type)?;
+    let Some(serial_number) = serial_number else {
+        return Ok(None);
+    };
+    let Some(tags) = tags else {
+        return Ok(None);
+    };
+    Ok(Some(iam::TagMFADeviceRequest { serial_number, tags }))
+}
+
+fn tag_open_id_connect_provider_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::TagOpenIDConnectProviderRequest> {
+    let members = Decoder::structure(node)?;
+    let open_id_connect_provider_arn =
+        decoder.required(members, "OpenIDConnectProviderArn", &path.member("openIDConnectProviderArn"), arn_type)?;
+    let tags = decoder.required(members, "Tags", &path.member("tags"), tag_list_type)?;
+    let Some(open_id_connect_provider_arn) = open_id_connect_provider_arn else {
+        return Ok(None);
+    };
+    let Some(tags) = tags else {
+        return Ok(None);
+    };
+    Ok(Some(iam::TagOpenIDConnectProviderRequest { open_id_connect_provider_arn, tags }))
+}
+
+fn tag_policy_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::TagPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let tags = decoder.required(members, "Tags", &path.member("tags"), tag_list_type)?;
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    let Some(tags) = tags else {
+        return Ok(None);
+    };
+    Ok(Some(iam::TagPolicyRequest { policy_arn, tags }))
+}
+
+fn tag_role_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::TagRoleRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let tags = decoder.required(members, "Tags", &path.member("tags"), tag_list_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    let Some(tags) = tags else {
+        return Ok(None);
+    };
+    Ok(Some(iam::TagRoleRequest { role_name, tags }))
+}
+
+fn tag_user_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::TagUserRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let tags = decoder.required(members, "Tags", &path.member("tags"), tag_list_type)?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    let Some(tags) = tags else {
+        return Ok(None);
+    };
+    Ok(Some(iam::TagUserRequest { user_name, tags }))
+}
+
+fn untag_mfa_device_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::UntagMFADeviceRequest> {
+    let members = Decoder::structure(node)?;
+    let serial_number = decoder.required(members, "SerialNumber", &path.member("serialNumber"), serial_number_type)?;
+    let tag_keys = decoder.required(members, "TagKeys", &path.member("tagKeys"), tag_key_list_type)?;
+    let Some(serial_number) = serial_number else {
+        return Ok(None);
+    };
+    let Some(tag_keys) = tag_keys else {
+        return Ok(None);
+    };
+    Ok(Some(iam::UntagMFADeviceRequest { serial_number, tag_keys }))
+}
+
+fn untag_open_id_connect_provider_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::UntagOpenIDConnectProviderRequest> {
+    let members = Decoder::structure(node)?;
+    let open_id_connect_provider_arn =
+        decoder.required(members, "OpenIDConnectProviderArn", &path.member("openIDConnectProviderArn"), arn_type)?;
+    let tag_keys = decoder.required(members, "TagKeys", &path.member("tagKeys"), tag_key_list_type)?;
+    let Some(open_id_connect_provider_arn) = open_id_connect_provider_arn else {
+        return Ok(None);
+    };
+    let Some(tag_keys) = tag_keys else {
+        return Ok(None);
+    };
+    Ok(Some(iam::UntagOpenIDConnectProviderRequest { open_id_connect_provider_arn, tag_keys }))
+}
+
+fn untag_policy_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::UntagPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let policy_arn = decoder.required(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let tag_keys = decoder.required(members, "TagKeys", &path.member("tagKeys"), tag_key_list_type)?;
+    let Some(policy_arn) = policy_arn else {
+        return Ok(None);
+    };
+    let Some(tag_keys) = tag_keys else {
+        return Ok(None);
+    };
+    Ok(Some(iam::UntagPolicyRequest { policy_arn, tag_keys }))
+}
+
+fn untag_role_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::UntagRoleRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let tag_keys = decoder.required(members, "TagKeys", &path.member("tagKeys"), tag_key_list_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    let Some(tag_keys) = tag_keys else {
+        return Ok(None);
+    };
+    Ok(Some(iam::UntagRoleRequest { role_name, tag_keys }))
+}
+
+fn untag_user_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::UntagUserRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let tag_keys = decoder.required(members, "TagKeys", &path.member("tagKeys"), tag_key_list_type)?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    let Some(tag_keys) = tag_keys else {
+        return Ok(None);
+    };
+    Ok(Some(iam::UntagUserRequest { user_name, tag_keys }))
+}
+
+fn update_access_key_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::UpdateAccessKeyRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.optional(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let access_key_id = decoder.required(members, "AccessKeyId", &path.member("accessKeyId"), access_key_id_type)?;
+    let status = decoder.required(members, "Status", &path.member("status"), status_type)?;
+    let Some(access_key_id) = access_key_id else {
+        return Ok(None);
+    };
+    let Some(status) = status else {
+        return Ok(None);
+    };
+    Ok(Some(iam::UpdateAccessKeyRequest { user_name, access_key_id, status }))
+}
+
+fn update_assume_role_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::UpdateAssumeRolePolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let policy_document =
+        decoder.required(members, "PolicyDocument", &path.member("policyDocument"), policy_document_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    let Some(policy_document) = policy_document else {
+        return Ok(None);
+    };
+    Ok(Some(iam::UpdateAssumeRolePolicyRequest { role_name, policy_document }))
+}
+
+fn update_group_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::UpdateGroupRequest> {
+    let members = Decoder::structure(node)?;
+    let group_name = decoder.required(members, "GroupName", &path.member("groupName"), group_name_type)?;
+    let new_path = decoder.optional(members, "NewPath", &path.member("newPath"), path_type)?;
+    let new_group_name = decoder.optional(members, "NewGroupName", &path.member("newGroupName"), group_name_type)?;
+    let Some(group_name) = group_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::UpdateGroupRequest { group_name, new_path, new_group_name }))
+}
+
+fn update_open_id_connect_provider_thumbprint_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::UpdateOpenIDConnectProviderThumbprintRequest> {
+    let members = Decoder::structure(node)?;
+    let open_id_connect_provider_arn =
+        decoder.required(members, "OpenIDConnectProviderArn", &path.member("openIDConnectProviderArn"), arn_type)?;
+    let thumbprint_list =
+        decoder.required(members, "ThumbprintList", &path.member("thumbprintList"), thumbprint_list_type)?;
+    let Some(open_id_connect_provider_arn) = open_id_connect_provider_arn else {
+        return Ok(None);
+    };
+    let Some(thumbprint_list) = thumbprint_list else {
+        return Ok(None);
+    };
+    Ok(Some(iam::UpdateOpenIDConnectProviderThumbprintRequest { open_id_connect_provider_arn, thumbprint_list }))
+}
+
+fn update_role_description_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::UpdateRoleDescriptionRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let description = decoder.required(members, "Description", &path.member("description"), role_description_type)?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    let Some(description) = description else {
+        return Ok(None);
+    };
+    Ok(Some(iam::UpdateRoleDescriptionRequest { role_name, description }))
+}
+
+fn update_role_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::UpdateRoleRequest> {
+    let members = Decoder::structure(node)?;
+    let role_name = decoder.required(members, "RoleName", &path.member("roleName"), role_name_type)?;
+    let description = decoder.optional(members, "Description", &path.member("description"), role_description_type)?;
+    let max_session_duration = decoder.optional(
+        members,
+        "MaxSessionDuration",
+        &path.member("maxSessionDuration"),
+        role_max_session_duration_type,
+    )?;
+    let Some(role_name) = role_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::UpdateRoleRequest { role_name, description, max_session_duration }))
+}
+
+fn update_user_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::UpdateUserRequest> {
+    let members = Decoder::structure(node)?;
+    let user_name = decoder.required(members, "UserName", &path.member("userName"), existing_user_name_type)?;
+    let new_path = decoder.optional(members, "NewPath", &path.member("newPath"), path_type)?;
+    let new_user_name = decoder.optional(members, "NewUserName", &path.member("newUserName"), user_name_type)?;
+    let Some(user_name) = user_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::UpdateUserRequest { user_name, new_path, new_user_name }))
+}
+
 fn access_key_id_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
     let value = decoder.text(node, path)?;
     if let Some(value) = &value {
@@ -81,10 +2036,70 @@ fn access_key_id_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -
     Ok(value)
 }
 
+fn account_alias_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::account_alias_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn arn_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::arn_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn assignment_status_type(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::AssignmentStatusType> {
+    decoder.enumeration(node, path, iam::AssignmentStatusType::ALL, iam::AssignmentStatusType::as_str)
+}
+
+fn authentication_code_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::authentication_code_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn client_id_list_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<Vec<String>> {
+    let value = decoder.text_list(node, path)?;
+    if let Some(value) = &value {
+        checks::client_id_list_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn client_id_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::client_id_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn entity_list_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<Vec<iam::EntityType>> {
+    decoder.enumeration_list(node, path, iam::EntityType::ALL, iam::EntityType::as_str)
+}
+
 fn existing_user_name_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
     let value = decoder.text(node, path)?;
     if let Some(value) = &value {
         checks::existing_user_name_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn group_name_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::group_name_type(value, path, decoder.violations());
     }
     Ok(value)
 }
@@ -105,6 +2120,176 @@ fn max_items_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> De
     Ok(value)
 }
 
+fn path_prefix_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::path_prefix_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn path_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::path_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn policy_description_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::policy_description_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn policy_document_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::policy_document_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn policy_name_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::policy_name_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn policy_path_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::policy_path_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn policy_scope_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::PolicyScopeType> {
+    decoder.enumeration(node, path, iam::PolicyScopeType::ALL, iam::PolicyScopeType::as_str)
+}
+
+fn policy_version_id_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::policy_version_id_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn role_description_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::role_description_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn role_max_session_duration_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<i32> {
+    let value = decoder.integer(node, path)?;
+    if let Some(value) = value {
+        checks::role_max_session_duration_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn role_name_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::role_name_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn serial_number_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::serial_number_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn status_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::StatusType> {
+    decoder.enumeration(node, path, iam::StatusType::ALL, iam::StatusType::as_str)
+}
+
+fn tag_key_list_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<Vec<String>> {
+    let value = decoder.text_list(node, path)?;
+    if let Some(value) = &value {
+        checks::tag_key_list_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn tag_key_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::tag_key_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn tag_list_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<Vec<iam::Tag>> {
+    let value = decoder.list(node, path, tag)?;
+    if let Some(value) = &value {
+        checks::tag_list_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn tag_value_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::tag_value_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn thumbprint_list_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<Vec<String>> {
+    let value = decoder.text_list(node, path)?;
+    if let Some(value) = &value {
+        checks::thumbprint_list_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn user_name_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::user_name_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn virtual_mfa_device_name(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::virtual_mfa_device_name(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn get_account_password_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::GetAccountPasswordPolicyRequest> {
+    let _ = (Decoder::structure(node)?, decoder, path);
+    Ok(Some(iam::GetAccountPasswordPolicyRequest {}))
+}
+
+fn get_account_summary_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::GetAccountSummaryRequest> {
+    let _ = (Decoder::structure(node)?, decoder, path);
+    Ok(Some(iam::GetAccountSummaryRequest {}))
+}
+
 fn encode_access_key<E: Encoder>(encoder: &mut E, value: &iam::AccessKey) {
     encoder.structure(|encoder| {
         encoder.member("UserName", |encoder| encoder.text(&value.user_name));
@@ -114,6 +2299,16 @@ fn encode_access_key<E: Encoder>(encoder: &mut E, value: &iam::AccessKey) {
         if let Some(value) = value.create_date {
             encoder.member("CreateDate", |encoder| encoder.timestamp(value));
         }
+    });
+}
+
+fn encode_access_key_last_used<E: Encoder>(encoder: &mut E, value: &iam::AccessKeyLastUsed) {
+    encoder.structure(|encoder| {
+        if let Some(value) = value.last_used_date {
+            encoder.member("LastUsedDate", |encoder| encoder.timestamp(value));
+        }
+        encoder.member("ServiceName", |encoder| encoder.text(&value.service_name));
+        encoder.member("Region", |encoder| encoder.text(&value.region));
     });
 }
 
@@ -134,9 +2329,300 @@ fn encode_access_key_metadata<E: Encoder>(encoder: &mut E, value: &iam::AccessKe
     });
 }
 
+fn encode_attached_permissions_boundary<E: Encoder>(encoder: &mut E, value: &iam::AttachedPermissionsBoundary) {
+    encoder.structure(|encoder| {
+        if let Some(value) = value.permissions_boundary_type {
+            encoder.member("PermissionsBoundaryType", |encoder| encoder.text(value.as_str()));
+        }
+        if let Some(value) = &value.permissions_boundary_arn {
+            encoder.member("PermissionsBoundaryArn", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_attached_policy<E: Encoder>(encoder: &mut E, value: &iam::AttachedPolicy) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.policy_name {
+            encoder.member("PolicyName", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.policy_arn {
+            encoder.member("PolicyArn", |encoder| encoder.text(value));
+        }
+    });
+}
+
 fn encode_create_access_key_response<E: Encoder>(encoder: &mut E, value: &iam::CreateAccessKeyResponse) {
     encoder.structure(|encoder| {
         encoder.member("AccessKey", |encoder| encode_access_key(encoder, &value.access_key));
+    });
+}
+
+fn encode_create_group_response<E: Encoder>(encoder: &mut E, value: &iam::CreateGroupResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("Group", |encoder| encode_group(encoder, &value.group));
+    });
+}
+
+fn encode_create_open_id_connect_provider_response<E: Encoder>(
+    encoder: &mut E,
+    value: &iam::CreateOpenIDConnectProviderResponse,
+) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.open_id_connect_provider_arn {
+            encoder.member("OpenIDConnectProviderArn", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.tags {
+            encoder.member("Tags", |encoder| encoder.list(value, encode_tag));
+        }
+    });
+}
+
+fn encode_create_policy_response<E: Encoder>(encoder: &mut E, value: &iam::CreatePolicyResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.policy {
+            encoder.member("Policy", |encoder| encode_policy(encoder, value));
+        }
+    });
+}
+
+fn encode_create_policy_version_response<E: Encoder>(encoder: &mut E, value: &iam::CreatePolicyVersionResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.policy_version {
+            encoder.member("PolicyVersion", |encoder| encode_policy_version(encoder, value));
+        }
+    });
+}
+
+fn encode_create_role_response<E: Encoder>(encoder: &mut E, value: &iam::CreateRoleResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("Role", |encoder| encode_role(encoder, &value.role));
+    });
+}
+
+fn encode_create_user_response<E: Encoder>(encoder: &mut E, value: &iam::CreateUserResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.user {
+            encoder.member("User", |encoder| encode_user(encoder, value));
+        }
+    });
+}
+
+fn encode_create_virtual_mfa_device_response<E: Encoder>(encoder: &mut E, value: &iam::CreateVirtualMFADeviceResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("VirtualMFADevice", |encoder| encode_virtual_mfa_device(encoder, &value.virtual_mfa_device));
+    });
+}
+
+fn encode_get_access_key_last_used_response<E: Encoder>(encoder: &mut E, value: &iam::GetAccessKeyLastUsedResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.user_name {
+            encoder.member("UserName", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.access_key_last_used {
+            encoder.member("AccessKeyLastUsed", |encoder| encode_access_key_last_used(encoder, value));
+        }
+    });
+}
+
+fn encode_get_account_authorization_details_response<E: Encoder>(
+    encoder: &mut E,
+    value: &iam::GetAccountAuthorizationDetailsResponse,
+) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.user_detail_list {
+            encoder.member("UserDetailList", |encoder| encoder.list(value, encode_user_detail));
+        }
+        if let Some(value) = &value.group_detail_list {
+            encoder.member("GroupDetailList", |encoder| encoder.list(value, encode_group_detail));
+        }
+        if let Some(value) = &value.role_detail_list {
+            encoder.member("RoleDetailList", |encoder| encoder.list(value, encode_role_detail));
+        }
+        if let Some(value) = &value.policies {
+            encoder.member("Policies", |encoder| encoder.list(value, encode_managed_policy_detail));
+        }
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_get_account_password_policy_response<E: Encoder>(
+    encoder: &mut E,
+    value: &iam::GetAccountPasswordPolicyResponse,
+) {
+    encoder.structure(|encoder| {
+        encoder.member("PasswordPolicy", |encoder| encode_password_policy(encoder, &value.password_policy));
+    });
+}
+
+fn encode_get_account_summary_response<E: Encoder>(encoder: &mut E, value: &iam::GetAccountSummaryResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.summary_map {
+            encoder.member("SummaryMap", |encoder| encoder.counts(value));
+        }
+    });
+}
+
+fn encode_get_group_policy_response<E: Encoder>(encoder: &mut E, value: &iam::GetGroupPolicyResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("GroupName", |encoder| encoder.text(&value.group_name));
+        encoder.member("PolicyName", |encoder| encoder.text(&value.policy_name));
+        encoder.member("PolicyDocument", |encoder| encoder.text(&value.policy_document));
+    });
+}
+
+fn encode_get_group_response<E: Encoder>(encoder: &mut E, value: &iam::GetGroupResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("Group", |encoder| encode_group(encoder, &value.group));
+        encoder.member("Users", |encoder| encoder.list(&value.users, encode_user));
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_get_login_profile_response<E: Encoder>(encoder: &mut E, value: &iam::GetLoginProfileResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("LoginProfile", |encoder| encode_login_profile(encoder, &value.login_profile));
+    });
+}
+
+fn encode_get_mfa_device_response<E: Encoder>(encoder: &mut E, value: &iam::GetMFADeviceResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.user_name {
+            encoder.member("UserName", |encoder| encoder.text(value));
+        }
+        encoder.member("SerialNumber", |encoder| encoder.text(&value.serial_number));
+        if let Some(value) = value.enable_date {
+            encoder.member("EnableDate", |encoder| encoder.timestamp(value));
+        }
+        if let Some(value) = &value.certifications {
+            encoder.member("Certifications", |encoder| encoder.map(value));
+        }
+    });
+}
+
+fn encode_get_open_id_connect_provider_response<E: Encoder>(
+    encoder: &mut E,
+    value: &iam::GetOpenIDConnectProviderResponse,
+) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.url {
+            encoder.member("Url", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.client_id_list {
+            encoder.member("ClientIDList", |encoder| encoder.list(value, |encoder, element| encoder.text(element)));
+        }
+        if let Some(value) = &value.thumbprint_list {
+            encoder.member("ThumbprintList", |encoder| encoder.list(value, |encoder, element| encoder.text(element)));
+        }
+        if let Some(value) = value.create_date {
+            encoder.member("CreateDate", |encoder| encoder.timestamp(value));
+        }
+        if let Some(value) = &value.tags {
+            encoder.member("Tags", |encoder| encoder.list(value, encode_tag));
+        }
+    });
+}
+
+fn encode_get_policy_response<E: Encoder>(encoder: &mut E, value: &iam::GetPolicyResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.policy {
+            encoder.member("Policy", |encoder| encode_policy(encoder, value));
+        }
+    });
+}
+
+fn encode_get_policy_version_response<E: Encoder>(encoder: &mut E, value: &iam::GetPolicyVersionResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.policy_version {
+            encoder.member("PolicyVersion", |encoder| encode_policy_version(encoder, value));
+        }
+    });
+}
+
+fn encode_get_role_policy_response<E: Encoder>(encoder: &mut E, value: &iam::GetRolePolicyResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("RoleName", |encoder| encoder.text(&value.role_name));
+        encoder.member("PolicyName", |encoder| encoder.text(&value.policy_name));
+        encoder.member("PolicyDocument", |encoder| encoder.text(&value.policy_document));
+    });
+}
+
+fn encode_get_role_response<E: Encoder>(encoder: &mut E, value: &iam::GetRoleResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("Role", |encoder| encode_role(encoder, &value.role));
+    });
+}
+
+fn encode_get_user_policy_response<E: Encoder>(encoder: &mut E, value: &iam::GetUserPolicyResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("UserName", |encoder| encoder.text(&value.user_name));
+        encoder.member("PolicyName", |encoder| encoder.text(&value.policy_name));
+        encoder.member("PolicyDocument", |encoder| encoder.text(&value.policy_document));
+    });
+}
+
+fn encode_get_user_response<E: Encoder>(encoder: &mut E, value: &iam::GetUserResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("User", |encoder| encode_user(encoder, &value.user));
+    });
+}
+
+fn encode_group<E: Encoder>(encoder: &mut E, value: &iam::Group) {
+    encoder.structure(|encoder| {
+        encoder.member("Path", |encoder| encoder.text(&value.path));
+        encoder.member("GroupName", |encoder| encoder.text(&value.group_name));
+        encoder.member("GroupId", |encoder| encoder.text(&value.group_id));
+        encoder.member("Arn", |encoder| encoder.text(&value.arn));
+        encoder.member("CreateDate", |encoder| encoder.timestamp(value.create_date));
+    });
+}
+
+fn encode_group_detail<E: Encoder>(encoder: &mut E, value: &iam::GroupDetail) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.path {
+            encoder.member("Path", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.group_name {
+            encoder.member("GroupName", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.group_id {
+            encoder.member("GroupId", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.arn {
+            encoder.member("Arn", |encoder| encoder.text(value));
+        }
+        if let Some(value) = value.create_date {
+            encoder.member("CreateDate", |encoder| encoder.timestamp(value));
+        }
+        if let Some(value) = &value.group_policy_list {
+            encoder.member("GroupPolicyList", |encoder| encoder.list(value, encode_policy_detail));
+        }
+        if let Some(value) = &value.attached_managed_policies {
+            encoder.member("AttachedManagedPolicies", |encoder| encoder.list(value, encode_attached_policy));
+        }
+    });
+}
+
+fn encode_instance_profile<E: Encoder>(encoder: &mut E, value: &iam::InstanceProfile) {
+    encoder.structure(|encoder| {
+        encoder.member("Path", |encoder| encoder.text(&value.path));
+        encoder.member("InstanceProfileName", |encoder| encoder.text(&value.instance_profile_name));
+        encoder.member("InstanceProfileId", |encoder| encoder.text(&value.instance_profile_id));
+        encoder.member("Arn", |encoder| encoder.text(&value.arn));
+        encoder.member("CreateDate", |encoder| encoder.timestamp(value.create_date));
+        encoder.member("Roles", |encoder| encoder.list(&value.roles, encode_role));
+        if let Some(value) = &value.tags {
+            encoder.member("Tags", |encoder| encoder.list(value, encode_tag));
+        }
     });
 }
 
@@ -150,6 +2636,811 @@ fn encode_list_access_keys_response<E: Encoder>(encoder: &mut E, value: &iam::Li
         }
         if let Some(value) = &value.marker {
             encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_account_aliases_response<E: Encoder>(encoder: &mut E, value: &iam::ListAccountAliasesResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("AccountAliases", |encoder| {
+            encoder.list(&value.account_aliases, |encoder, element| encoder.text(element))
+        });
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_attached_group_policies_response<E: Encoder>(
+    encoder: &mut E,
+    value: &iam::ListAttachedGroupPoliciesResponse,
+) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.attached_policies {
+            encoder.member("AttachedPolicies", |encoder| encoder.list(value, encode_attached_policy));
+        }
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_attached_role_policies_response<E: Encoder>(
+    encoder: &mut E,
+    value: &iam::ListAttachedRolePoliciesResponse,
+) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.attached_policies {
+            encoder.member("AttachedPolicies", |encoder| encoder.list(value, encode_attached_policy));
+        }
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_attached_user_policies_response<E: Encoder>(
+    encoder: &mut E,
+    value: &iam::ListAttachedUserPoliciesResponse,
+) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.attached_policies {
+            encoder.member("AttachedPolicies", |encoder| encoder.list(value, encode_attached_policy));
+        }
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_entities_for_policy_response<E: Encoder>(encoder: &mut E, value: &iam::ListEntitiesForPolicyResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.policy_groups {
+            encoder.member("PolicyGroups", |encoder| encoder.list(value, encode_policy_group));
+        }
+        if let Some(value) = &value.policy_users {
+            encoder.member("PolicyUsers", |encoder| encoder.list(value, encode_policy_user));
+        }
+        if let Some(value) = &value.policy_roles {
+            encoder.member("PolicyRoles", |encoder| encoder.list(value, encode_policy_role));
+        }
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_group_policies_response<E: Encoder>(encoder: &mut E, value: &iam::ListGroupPoliciesResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("PolicyNames", |encoder| {
+            encoder.list(&value.policy_names, |encoder, element| encoder.text(element))
+        });
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_groups_for_user_response<E: Encoder>(encoder: &mut E, value: &iam::ListGroupsForUserResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("Groups", |encoder| encoder.list(&value.groups, encode_group));
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_groups_response<E: Encoder>(encoder: &mut E, value: &iam::ListGroupsResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("Groups", |encoder| encoder.list(&value.groups, encode_group));
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_instance_profiles_for_role_response<E: Encoder>(
+    encoder: &mut E,
+    value: &iam::ListInstanceProfilesForRoleResponse,
+) {
+    encoder.structure(|encoder| {
+        encoder.member("InstanceProfiles", |encoder| encoder.list(&value.instance_profiles, encode_instance_profile));
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_mfa_device_tags_response<E: Encoder>(encoder: &mut E, value: &iam::ListMFADeviceTagsResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("Tags", |encoder| encoder.list(&value.tags, encode_tag));
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_mfa_devices_response<E: Encoder>(encoder: &mut E, value: &iam::ListMFADevicesResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("MFADevices", |encoder| encoder.list(&value.mfa_devices, encode_mfa_device));
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_open_id_connect_provider_tags_response<E: Encoder>(
+    encoder: &mut E,
+    value: &iam::ListOpenIDConnectProviderTagsResponse,
+) {
+    encoder.structure(|encoder| {
+        encoder.member("Tags", |encoder| encoder.list(&value.tags, encode_tag));
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_open_id_connect_providers_response<E: Encoder>(
+    encoder: &mut E,
+    value: &iam::ListOpenIDConnectProvidersResponse,
+) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.open_id_connect_provider_list {
+            encoder.member("OpenIDConnectProviderList", |encoder| {
+                encoder.list(value, encode_open_id_connect_provider_list_entry)
+            });
+        }
+    });
+}
+
+fn encode_list_policies_response<E: Encoder>(encoder: &mut E, value: &iam::ListPoliciesResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.policies {
+            encoder.member("Policies", |encoder| encoder.list(value, encode_policy));
+        }
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_policy_tags_response<E: Encoder>(encoder: &mut E, value: &iam::ListPolicyTagsResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("Tags", |encoder| encoder.list(&value.tags, encode_tag));
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_policy_versions_response<E: Encoder>(encoder: &mut E, value: &iam::ListPolicyVersionsResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.versions {
+            encoder.member("Versions", |encoder| encoder.list(value, encode_policy_version));
+        }
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_role_policies_response<E: Encoder>(encoder: &mut E, value: &iam::ListRolePoliciesResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("PolicyNames", |encoder| {
+            encoder.list(&value.policy_names, |encoder, element| encoder.text(element))
+        });
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_role_tags_response<E: Encoder>(encoder: &mut E, value: &iam::ListRoleTagsResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("Tags", |encoder| encoder.list(&value.tags, encode_tag));
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_roles_response<E: Encoder>(encoder: &mut E, value: &iam::ListRolesResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("Roles", |encoder| encoder.list(&value.roles, encode_role));
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_ssh_public_keys_response<E: Encoder>(encoder: &mut E, value: &iam::ListSSHPublicKeysResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.ssh_public_keys {
+            encoder.member("SSHPublicKeys", |encoder| encoder.list(value, encode_ssh_public_key_metadata));
+        }
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_service_specific_credentials_response<E: Encoder>(
+    encoder: &mut E,
+    value: &iam::ListServiceSpecificCredentialsResponse,
+) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.service_specific_credentials {
+            encoder.member("ServiceSpecificCredentials", |encoder| {
+                encoder.list(value, encode_service_specific_credential_metadata)
+            });
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+    });
+}
+
+fn encode_list_signing_certificates_response<E: Encoder>(
+    encoder: &mut E,
+    value: &iam::ListSigningCertificatesResponse,
+) {
+    encoder.structure(|encoder| {
+        encoder.member("Certificates", |encoder| encoder.list(&value.certificates, encode_signing_certificate));
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_user_policies_response<E: Encoder>(encoder: &mut E, value: &iam::ListUserPoliciesResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("PolicyNames", |encoder| {
+            encoder.list(&value.policy_names, |encoder, element| encoder.text(element))
+        });
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_user_tags_response<E: Encoder>(encoder: &mut E, value: &iam::ListUserTagsResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("Tags", |encoder| encoder.list(&value.tags, encode_tag));
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_users_response<E: Encoder>(encoder: &mut E, value: &iam::ListUsersResponse) {
+    encoder.structure(|encoder| {
+        encoder.member("Users", |encoder| encoder.list(&value.users, encode_user));
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_list_virtual_mfa_devices_response<E: Encoder>(encoder: &mut E, value: &iam::ListVirtualMFADevicesResponse) {
+    encoder.structure(|encoder| {
+        encoder
+            .member("VirtualMFADevices", |encoder| encoder.list(&value.virtual_mfa_devices, encode_virtual_mfa_device));
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_login_profile<E: Encoder>(encoder: &mut E, value: &iam::LoginProfile) {
+    encoder.structure(|encoder| {
+        encoder.member("UserName", |encoder| encoder.text(&value.user_name));
+        encoder.member("CreateDate", |encoder| encoder.timestamp(value.create_date));
+        if let Some(value) = value.password_reset_required {
+            encoder.member("PasswordResetRequired", |encoder| encoder.boolean(value));
+        }
+    });
+}
+
+fn encode_mfa_device<E: Encoder>(encoder: &mut E, value: &iam::MFADevice) {
+    encoder.structure(|encoder| {
+        encoder.member("UserName", |encoder| encoder.text(&value.user_name));
+        encoder.member("SerialNumber", |encoder| encoder.text(&value.serial_number));
+        encoder.member("EnableDate", |encoder| encoder.timestamp(value.enable_date));
+    });
+}
+
+fn encode_managed_policy_detail<E: Encoder>(encoder: &mut E, value: &iam::ManagedPolicyDetail) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.policy_name {
+            encoder.member("PolicyName", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.policy_id {
+            encoder.member("PolicyId", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.arn {
+            encoder.member("Arn", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.path {
+            encoder.member("Path", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.default_version_id {
+            encoder.member("DefaultVersionId", |encoder| encoder.text(value));
+        }
+        if let Some(value) = value.attachment_count {
+            encoder.member("AttachmentCount", |encoder| encoder.integer(value));
+        }
+        if let Some(value) = value.permissions_boundary_usage_count {
+            encoder.member("PermissionsBoundaryUsageCount", |encoder| encoder.integer(value));
+        }
+        if let Some(value) = value.is_attachable {
+            encoder.member("IsAttachable", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.description {
+            encoder.member("Description", |encoder| encoder.text(value));
+        }
+        if let Some(value) = value.create_date {
+            encoder.member("CreateDate", |encoder| encoder.timestamp(value));
+        }
+        if let Some(value) = value.update_date {
+            encoder.member("UpdateDate", |encoder| encoder.timestamp(value));
+        }
+        if let Some(value) = &value.policy_version_list {
+            encoder.member("PolicyVersionList", |encoder| encoder.list(value, encode_policy_version));
+        }
+    });
+}
+
+fn encode_open_id_connect_provider_list_entry<E: Encoder>(
+    encoder: &mut E,
+    value: &iam::OpenIDConnectProviderListEntry,
+) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.arn {
+            encoder.member("Arn", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_password_policy<E: Encoder>(encoder: &mut E, value: &iam::PasswordPolicy) {
+    encoder.structure(|encoder| {
+        if let Some(value) = value.minimum_password_length {
+            encoder.member("MinimumPasswordLength", |encoder| encoder.integer(value));
+        }
+        if let Some(value) = value.require_symbols {
+            encoder.member("RequireSymbols", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = value.require_numbers {
+            encoder.member("RequireNumbers", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = value.require_uppercase_characters {
+            encoder.member("RequireUppercaseCharacters", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = value.require_lowercase_characters {
+            encoder.member("RequireLowercaseCharacters", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = value.allow_users_to_change_password {
+            encoder.member("AllowUsersToChangePassword", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = value.expire_passwords {
+            encoder.member("ExpirePasswords", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = value.max_password_age {
+            encoder.member("MaxPasswordAge", |encoder| encoder.integer(value));
+        }
+        if let Some(value) = value.password_reuse_prevention {
+            encoder.member("PasswordReusePrevention", |encoder| encoder.integer(value));
+        }
+        if let Some(value) = value.hard_expiry {
+            encoder.member("HardExpiry", |encoder| encoder.boolean(value));
+        }
+    });
+}
+
+fn encode_policy<E: Encoder>(encoder: &mut E, value: &iam::Policy) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.policy_name {
+            encoder.member("PolicyName", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.policy_id {
+            encoder.member("PolicyId", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.arn {
+            encoder.member("Arn", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.path {
+            encoder.member("Path", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.default_version_id {
+            encoder.member("DefaultVersionId", |encoder| encoder.text(value));
+        }
+        if let Some(value) = value.attachment_count {
+            encoder.member("AttachmentCount", |encoder| encoder.integer(value));
+        }
+        if let Some(value) = value.permissions_boundary_usage_count {
+            encoder.member("PermissionsBoundaryUsageCount", |encoder| encoder.integer(value));
+        }
+        if let Some(value) = value.is_attachable {
+            encoder.member("IsAttachable", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.description {
+            encoder.member("Description", |encoder| encoder.text(value));
+        }
+        if let Some(value) = value.create_date {
+            encoder.member("CreateDate", |encoder| encoder.timestamp(value));
+        }
+        if let Some(value) = value.update_date {
+            encoder.member("UpdateDate", |encoder| encoder.timestamp(value));
+        }
+        if let Some(value) = &value.tags {
+            encoder.member("Tags", |encoder| encoder.list(value, encode_tag));
+        }
+    });
+}
+
+fn encode_policy_detail<E: Encoder>(encoder: &mut E, value: &iam::PolicyDetail) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.policy_name {
+            encoder.member("PolicyName", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.policy_document {
+            encoder.member("PolicyDocument", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_policy_group<E: Encoder>(encoder: &mut E, value: &iam::PolicyGroup) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.group_name {
+            encoder.member("GroupName", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.group_id {
+            encoder.member("GroupId", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_policy_role<E: Encoder>(encoder: &mut E, value: &iam::PolicyRole) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.role_name {
+            encoder.member("RoleName", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.role_id {
+            encoder.member("RoleId", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_policy_user<E: Encoder>(encoder: &mut E, value: &iam::PolicyUser) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.user_name {
+            encoder.member("UserName", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.user_id {
+            encoder.member("UserId", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_policy_version<E: Encoder>(encoder: &mut E, value: &iam::PolicyVersion) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.document {
+            encoder.member("Document", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.version_id {
+            encoder.member("VersionId", |encoder| encoder.text(value));
+        }
+        if let Some(value) = value.is_default_version {
+            encoder.member("IsDefaultVersion", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = value.create_date {
+            encoder.member("CreateDate", |encoder| encoder.timestamp(value));
+        }
+    });
+}
+
+fn encode_role<E: Encoder>(encoder: &mut E, value: &iam::Role) {
+    encoder.structure(|encoder| {
+        encoder.member("Path", |encoder| encoder.text(&value.path));
+        encoder.member("RoleName", |encoder| encoder.text(&value.role_name));
+        encoder.member("RoleId", |encoder| encoder.text(&value.role_id));
+        encoder.member("Arn", |encoder| encoder.text(&value.arn));
+        encoder.member("CreateDate", |encoder| encoder.timestamp(value.create_date));
+        if let Some(value) = &value.assume_role_policy_document {
+            encoder.member("AssumeRolePolicyDocument", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.description {
+            encoder.member("Description", |encoder| encoder.text(value));
+        }
+        if let Some(value) = value.max_session_duration {
+            encoder.member("MaxSessionDuration", |encoder| encoder.integer(value));
+        }
+        if let Some(value) = &value.permissions_boundary {
+            encoder.member("PermissionsBoundary", |encoder| encode_attached_permissions_boundary(encoder, value));
+        }
+        if let Some(value) = &value.tags {
+            encoder.member("Tags", |encoder| encoder.list(value, encode_tag));
+        }
+        if let Some(value) = &value.role_last_used {
+            encoder.member("RoleLastUsed", |encoder| encode_role_last_used(encoder, value));
+        }
+        if let Some(value) = &value.source_role_template {
+            encoder.member("SourceRoleTemplate", |encoder| encode_source_role_template(encoder, value));
+        }
+    });
+}
+
+fn encode_role_detail<E: Encoder>(encoder: &mut E, value: &iam::RoleDetail) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.path {
+            encoder.member("Path", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.role_name {
+            encoder.member("RoleName", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.role_id {
+            encoder.member("RoleId", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.arn {
+            encoder.member("Arn", |encoder| encoder.text(value));
+        }
+        if let Some(value) = value.create_date {
+            encoder.member("CreateDate", |encoder| encoder.timestamp(value));
+        }
+        if let Some(value) = &value.assume_role_policy_document {
+            encoder.member("AssumeRolePolicyDocument", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.instance_profile_list {
+            encoder.member("InstanceProfileList", |encoder| encoder.list(value, encode_instance_profile));
+        }
+        if let Some(value) = &value.role_policy_list {
+            encoder.member("RolePolicyList", |encoder| encoder.list(value, encode_policy_detail));
+        }
+        if let Some(value) = &value.attached_managed_policies {
+            encoder.member("AttachedManagedPolicies", |encoder| encoder.list(value, encode_attached_policy));
+        }
+        if let Some(value) = &value.permissions_boundary {
+            encoder.member("PermissionsBoundary", |encoder| encode_attached_permissions_boundary(encoder, value));
+        }
+        if let Some(value) = &value.tags {
+            encoder.member("Tags", |encoder| encoder.list(value, encode_tag));
+        }
+        if let Some(value) = &value.role_last_used {
+            encoder.member("RoleLastUsed", |encoder| encode_role_last_used(encoder, value));
+        }
+    });
+}
+
+fn encode_role_last_used<E: Encoder>(encoder: &mut E, value: &iam::RoleLastUsed) {
+    encoder.structure(|encoder| {
+        if let Some(value) = value.last_used_date {
+            encoder.member("LastUsedDate", |encoder| encoder.timestamp(value));
+        }
+        if let Some(value) = &value.region {
+            encoder.member("Region", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_ssh_public_key_metadata<E: Encoder>(encoder: &mut E, value: &iam::SSHPublicKeyMetadata) {
+    encoder.structure(|encoder| {
+        encoder.member("UserName", |encoder| encoder.text(&value.user_name));
+        encoder.member("SSHPublicKeyId", |encoder| encoder.text(&value.ssh_public_key_id));
+        encoder.member("Status", |encoder| encoder.text(value.status.as_str()));
+        encoder.member("UploadDate", |encoder| encoder.timestamp(value.upload_date));
+    });
+}
+
+fn encode_service_specific_credential_metadata<E: Encoder>(
+    encoder: &mut E,
+    value: &iam::ServiceSpecificCredentialMetadata,
+) {
+    encoder.structure(|encoder| {
+        encoder.member("UserName", |encoder| encoder.text(&value.user_name));
+        encoder.member("Status", |encoder| encoder.text(value.status.as_str()));
+        if let Some(value) = &value.service_user_name {
+            encoder.member("ServiceUserName", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.service_credential_alias {
+            encoder.member("ServiceCredentialAlias", |encoder| encoder.text(value));
+        }
+        encoder.member("CreateDate", |encoder| encoder.timestamp(value.create_date));
+        if let Some(value) = value.expiration_date {
+            encoder.member("ExpirationDate", |encoder| encoder.timestamp(value));
+        }
+        encoder.member("ServiceSpecificCredentialId", |encoder| encoder.text(&value.service_specific_credential_id));
+        encoder.member("ServiceName", |encoder| encoder.text(&value.service_name));
+    });
+}
+
+fn encode_signing_certificate<E: Encoder>(encoder: &mut E, value: &iam::SigningCertificate) {
+    encoder.structure(|encoder| {
+        encoder.member("UserName", |encoder| encoder.text(&value.user_name));
+        encoder.member("CertificateId", |encoder| encoder.text(&value.certificate_id));
+        encoder.member("CertificateBody", |encoder| encoder.text(&value.certificate_body));
+        encoder.member("Status", |encoder| encoder.text(value.status.as_str()));
+        if let Some(value) = value.upload_date {
+            encoder.member("UploadDate", |encoder| encoder.timestamp(value));
+        }
+    });
+}
+
+fn encode_source_role_template<E: Encoder>(encoder: &mut E, value: &iam::SourceRoleTemplate) {
+    encoder.structure(|encoder| {
+        encoder.member("TemplateArn", |encoder| encoder.text(&value.template_arn));
+        encoder.member("TemplateMinorVersion", |encoder| encoder.integer(value.template_minor_version));
+    });
+}
+
+fn encode_tag<E: Encoder>(encoder: &mut E, value: &iam::Tag) {
+    encoder.structure(|encoder| {
+        encoder.member("Key", |encoder| encoder.text(&value.key));
+        encoder.member("Value", |encoder| encoder.text(&value.value));
+    });
+}
+
+fn encode_update_role_description_response<E: Encoder>(encoder: &mut E, value: &iam::UpdateRoleDescriptionResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.role {
+            encoder.member("Role", |encoder| encode_role(encoder, value));
+        }
+    });
+}
+
+fn encode_update_role_response<E: Encoder>(encoder: &mut E, _value: &iam::UpdateRoleResponse) {
+    encoder.structure(|_encoder| {});
+}
+
+fn encode_user<E: Encoder>(encoder: &mut E, value: &iam::User) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.path {
+            encoder.member("Path", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.user_name {
+            encoder.member("UserName", |encoder| encoder.text(value));
+        }
+        encoder.member("UserId", |encoder| encoder.text(&value.user_id));
+        encoder.member("Arn", |encoder| encoder.text(&value.arn));
+        encoder.member("CreateDate", |encoder| encoder.timestamp(value.create_date));
+        if let Some(value) = value.password_last_used {
+            encoder.member("PasswordLastUsed", |encoder| encoder.timestamp(value));
+        }
+        if let Some(value) = &value.permissions_boundary {
+            encoder.member("PermissionsBoundary", |encoder| encode_attached_permissions_boundary(encoder, value));
+        }
+        if let Some(value) = &value.tags {
+            encoder.member("Tags", |encoder| encoder.list(value, encode_tag));
+        }
+    });
+}
+
+fn encode_user_detail<E: Encoder>(encoder: &mut E, value: &iam::UserDetail) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.path {
+            encoder.member("Path", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.user_name {
+            encoder.member("UserName", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.user_id {
+            encoder.member("UserId", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.arn {
+            encoder.member("Arn", |encoder| encoder.text(value));
+        }
+        if let Some(value) = value.create_date {
+            encoder.member("CreateDate", |encoder| encoder.timestamp(value));
+        }
+        if let Some(value) = &value.user_policy_list {
+            encoder.member("UserPolicyList", |encoder| encoder.list(value, encode_policy_detail));
+        }
+        if let Some(value) = &value.group_list {
+            encoder.member("GroupList", |encoder| encoder.list(value, |encoder, element| encoder.text(element)));
+        }
+        if let Some(value) = &value.attached_managed_policies {
+            encoder.member("AttachedManagedPolicies", |encoder| encoder.list(value, encode_attached_policy));
+        }
+        if let Some(value) = &value.permissions_boundary {
+            encoder.member("PermissionsBoundary", |encoder| encode_attached_permissions_boundary(encoder, value));
+        }
+        if let Some(value) = &value.tags {
+            encoder.member("Tags", |encoder| encoder.list(value, encode_tag));
+        }
+    });
+}
+
+fn encode_virtual_mfa_device<E: Encoder>(encoder: &mut E, value: &iam::VirtualMFADevice) {
+    encoder.structure(|encoder| {
+        encoder.member("SerialNumber", |encoder| encoder.text(&value.serial_number));
+        if let Some(value) = &value.base32_string_seed {
+            encoder.member("Base32StringSeed", |encoder| encoder.secret_blob(value));
+        }
+        if let Some(value) = &value.qr_code_png {
+            encoder.member("QRCodePNG", |encoder| encoder.secret_blob(value));
+        }
+        if let Some(value) = &value.user {
+            encoder.member("User", |encoder| encode_user(encoder, value));
+        }
+        if let Some(value) = value.enable_date {
+            encoder.member("EnableDate", |encoder| encoder.timestamp(value));
+        }
+        if let Some(value) = &value.tags {
+            encoder.member("Tags", |encoder| encoder.list(value, encode_tag));
         }
     });
 }

@@ -70,7 +70,7 @@ pub(crate) fn top(plans: &[Plan]) -> String {
         /// The service, as in a credential scope and before the colon of an action.\npub const fn service(self) -> &'static str {{ match self {{ {services} }} }}\n\n\
         /// The protocol its service speaks.\npub const fn protocol(self) -> Protocol {{ match self {{ {protocols} }} }}\n\n\
         /// Every operation of every service.\npub fn all() -> impl Iterator<Item = Self> {{ std::iter::empty(){chains} }}\n}}\n\n{shown}\
-        /// A request to any service, its constraints checked.\n#[expect(clippy::large_enum_variant, reason = \"one is made for each call; a box would cost an allocation\")]\npub enum Request {{ {request} }}\n\n\
+        /// A request to any service, its constraints checked.\npub enum Request {{ {request} }}\n\n\
         impl Request {{\n/// Its operation.\npub const fn operation(&self) -> Operation {{ match self {{ {of_request} }} }}\n}}\n\n\
         /// A response of any service.\n#[expect(clippy::large_enum_variant, reason = \"one is made for each call; a box would cost an allocation\")]\npub enum Response {{ {response} }}\n\n{froms}"
     ));
@@ -170,7 +170,9 @@ fn member_validation(plan: &Plan, member: &str, shape: &str, required: bool) -> 
         })
     };
     let by_value = kind == Kind::Integer;
+    let of_structures = kind == Kind::List && plan.kind(plan.element(shape)?)? == Kind::Structure;
     Ok(match (required, by_value) {
+        (true, false) if of_structures => check(&field)?.unwrap_or_default(),
         (true, true) => check(&field)?.unwrap_or_default(),
         (true, false) if matches!(kind, Kind::Structure | Kind::List) && !plan.constrained(shape)? => {
             check(&field)?.unwrap_or_default()

@@ -84,6 +84,28 @@ pub(crate) struct Shape {
     pub(crate) error: Option<ErrorFacts>,
 }
 
+impl Shape {
+    /// A structure without members.
+    pub(crate) fn empty() -> Self {
+        Self {
+            kind: "structure".to_owned(),
+            required: Vec::new(),
+            members: None,
+            member: None,
+            key: None,
+            value: None,
+            min: None,
+            max: None,
+            pattern: None,
+            values: Vec::new(),
+            sensitive: false,
+            exception: false,
+            fault: false,
+            error: None,
+        }
+    }
+}
+
 #[derive(Deserialize, Serialize)]
 pub(crate) struct Member {
     pub(crate) shape: String,
@@ -112,6 +134,14 @@ pub(crate) struct Ordered<T>(Vec<(String, T)>);
 impl<T> Ordered<T> {
     pub(crate) fn get(&self, name: &str) -> Option<&T> {
         self.iter().find(|(candidate, _)| *candidate == name).map(|(_, value)| value)
+    }
+
+    pub(crate) fn push(&mut self, name: String, value: T) {
+        self.0.push((name, value));
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut T)> {
+        self.0.iter_mut().map(|(name, value)| (name.as_str(), value))
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &T)> {

@@ -1,7 +1,7 @@
 //! The models' regular expressions to tables for `claviger_api::Pattern`.
 //!
-//! Knows sequences, `|`, groups, classes, `\w \d \s \uXXXX`, `? * + {n} {n,} {n,m}`; anything else is an error,
-//! so a new model cannot bring in a pattern that is matched wrongly.
+//! Knows sequences, `|`, groups, classes, `\w \d \s \uXXXX`, `\p{L}\p{Z}\p{N}` together in a class, and
+//! `? * + {n} {n,} {n,m}`; anything else is an error, so a new model cannot bring in a pattern that is matched wrongly.
 
 use std::fmt::Write as _;
 use std::iter::Peekable;
@@ -10,9 +10,20 @@ use std::str::Chars;
 type Input<'a> = Peekable<Chars<'a>>;
 type Ranges = Vec<(char, char)>;
 
+/// Letters, blanks and digits of any script, as the models write it.
+const WORDS: &str = r"\p{L}\p{Z}\p{N}";
+
+/// Patterns with a look-ahead, and the same without one.
+const REWRITTEN: &[(&str, &str)] =
+    // Of three characters or more, which another constraint of the shape demands.
+    &[("^[a-z0-9]([a-z0-9]|-(?!-)){1,61}[a-z0-9]$", "[a-z0-9]+(-[a-z0-9]+)*")];
+
 /// The Rust expression of a `Pattern`.
 pub(crate) fn expression(text: &str) -> Result<String, String> {
-    let mut input = text.chars().peekable();
+    let meant = REWRITTEN.iter().find(|(written, _)| *written == text).map_or(text, |(_, meant)| meant);
+    // One private character stands for the three properties.
+    let meant = meant.replace(WORDS, "\u{e000}");
+    let mut input = meant.chars().peekable();
     let alternatives = alternatives(&mut input).map_err(|reason| format!("pattern {text}: {reason}"))?;
     if input.next().is_some() {
         return Err(format!("pattern {text}: unmatched parenthesis"));
@@ -136,8 +147,9 @@ fn escape(input: &mut Input<'_>) -> Result<Ranges, String> {
 }
 
 fn class_expression(ranges: Ranges) -> String {
-    let mut text = String::from("Atom::Class(&[");
-    for (low, high) in ranges {
+    let words = ranges.contains(&('\u{e000}', '\u{e000}'));
+    let mut text = format!("Atom::{}(&[", if words { "Words" } else { "Class" });
+    for (low, high) in ranges.into_iter().filter(|(low, _)| *low != '\u{e000}') {
         // Writing to a String cannot fail.
         let _ = write!(text, "({low:?}, {high:?}),");
     }
@@ -161,6 +173,7 @@ mod tests {
              Piece { atom: Atom::Class(&[('b', 'd'),('-', '-'),]), min: 0, max: 1 },]] }"
         );
         assert!(expression("(a|b){2}").unwrap().contains("Atom::Group(&[&[Piece"));
+        assert!(expression(r"[\p{L}\p{Z}\p{N}_]").unwrap().contains("Atom::Words(&[('_', '_'),])"));
     }
 
     #[test]

@@ -50,18 +50,26 @@ pub(crate) enum Kind {
 /// Members of outputs that AWS sends in another order than its model has them.
 const ORDER: &[(&str, &[&str])] = &[("GetCallerIdentityResponse", &["Arn", "UserId", "Account"])];
 
+/// Members that the model requires and AWS leaves out: an account's root, shown as a user, has neither.
+const LEFT_OUT: &[(&str, &str)] = &[("User", "Path"), ("User", "UserName")];
+
+/// Enumerations whose values on the wire are not the model's.
+const VALUES: &[(&str, &[&str])] = &[("PermissionsBoundaryAttachmentType", &["Policy"])];
+
 /// Faults that are 503 rather than 500 (errors.md).
 const UNAVAILABLE: &[&str] = &["DependencyTimeoutException"];
 
 impl Plan {
-    pub(crate) fn new(selection: &Selection, model: Model) -> Result<Self, String> {
+    pub(crate) fn new(selection: &Selection, mut model: Model) -> Result<Self, String> {
+        give_inputs(&mut model);
+        correct_values(&mut model);
         let all: Vec<&str> = model.operations.iter().map(|(name, _)| name).collect();
         let chosen = if selection.operations.is_empty() { all.as_slice() } else { selection.operations };
         let mut operations = Vec::new();
         let (mut inputs, mut outputs, mut error_shapes) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for name in chosen {
             let operation = model.operations.get(name).ok_or_else(|| format!("{name}: not in the model"))?;
-            let input = operation.input.as_ref().ok_or_else(|| format!("{name}: no input"))?.shape.clone();
+            let input = operation.input.as_ref().map_or_else(|| empty_input(name), |input| input.shape.clone());
             reach(&model, &input, &mut inputs)?;
             let output = operation.output.as_ref().map(|output| output.shape.clone());
             if let Some(output) = &output {
@@ -117,10 +125,12 @@ impl Plan {
             Kind::Boolean => "bool".to_owned(),
             Kind::Timestamp => "Timestamp".to_owned(),
             Kind::List => format!("Vec<{}>", self.rust_type(self.element(name)?, prefix)?),
+            Kind::Map if self.counts(name)? => "BTreeMap<String, i32>".to_owned(),
             Kind::Map => {
                 let shape = self.shape(name)?;
                 for part in [&shape.key, &shape.value].into_iter().flatten() {
-                    if self.kind(&part.shape)? != Kind::Text || self.constrained(&part.shape)? {
+                    let unchecked = !self.inputs.iter().any(|input| input == name);
+                    if self.kind(&part.shape)? != Kind::Text || (!unchecked && self.constrained(&part.shape)?) {
                         return Err(format!("{name}: only maps from plain text to plain text are known"));
                     }
                 }
@@ -128,6 +138,12 @@ impl Plan {
             }
             Kind::Enumeration | Kind::Structure => format!("{prefix}{}", names::shape(name)),
         })
+    }
+
+    /// Whether a map holds integers.
+    pub(crate) fn counts(&self, name: &str) -> Result<bool, String> {
+        let value = self.shape(name)?.value.as_ref().ok_or_else(|| format!("{name}: no value"))?;
+        Ok(self.kind(&value.shape)? == Kind::Integer)
     }
 
     /// The shape of a list's elements.
@@ -144,7 +160,8 @@ impl Plan {
             if facts.location_name.is_some() {
                 return Err(format!("{name}.{member}: locationName is not known"));
             }
-            let required = shape.required.iter().any(|required| required == member);
+            let required =
+                shape.required.iter().any(|required| required == member) && !LEFT_OUT.contains(&(name, member));
             members.push((member, facts.shape.as_str(), required));
         }
         if let Some((_, order)) = ORDER.iter().find(|(candidate, _)| *candidate == name) {
@@ -198,6 +215,32 @@ impl Plan {
             }
             _ => true,
         })
+    }
+}
+
+/// The name of the input of an operation that takes none.
+fn empty_input(operation: &str) -> String {
+    format!("{operation}Request")
+}
+
+/// Operations without an input get an empty one, so that all are alike.
+fn give_inputs(model: &mut Model) {
+    let without: Vec<String> = model
+        .operations
+        .iter()
+        .filter(|(_, operation)| operation.input.is_none())
+        .map(|(name, _)| empty_input(name))
+        .collect();
+    for name in without {
+        model.shapes.push(name, Shape::empty());
+    }
+}
+
+fn correct_values(model: &mut Model) {
+    for (name, shape) in model.shapes.iter_mut() {
+        if let Some((_, values)) = VALUES.iter().find(|(candidate, _)| *candidate == name) {
+            shape.values = values.iter().map(ToString::to_string).collect();
+        }
     }
 }
 

@@ -125,8 +125,9 @@ fn decoder_name(plan: &Plan, name: &str) -> Result<String, String> {
 }
 
 fn decoder(plan: &Plan, name: &str) -> Result<String, String> {
-    let enumeration = plan.kind(name)? == Kind::Enumeration;
-    if decoder_name(plan, name)?.starts_with("Decoder::") || (enumeration && !is_input_member(plan, name)?) {
+    // Of these, what only lists hold is read by the list.
+    let simple = matches!(plan.kind(name)?, Kind::Enumeration | Kind::Text);
+    if decoder_name(plan, name)?.starts_with("Decoder::") || (simple && !is_input_member(plan, name)?) {
         return Ok(String::new());
     }
     let service = plan.service;
@@ -201,16 +202,19 @@ fn structure_decoder(plan: &Plan, name: &str) -> Result<String, String> {
     let (mut present, mut fields) = (String::new(), String::new());
     for (member, shape, required) in members {
         let field = names::field(member);
+        // The decoder has variables of its own.
+        let own = ["decoder", "members", "node", "path"].contains(&field.as_str());
+        let local = if own { format!("{field}_member") } else { field.clone() };
         let method = if required { "required" } else { "optional" };
         body.push_str(&format!(
-            "let {field} = decoder.{method}(members, {member:?}, &path.member({:?}), {})?;\n",
+            "let {local} = decoder.{method}(members, {member:?}, &path.member({:?}), {})?;\n",
             names::path(member),
             decoder_name(plan, shape)?
         ));
         if required {
-            present.push_str(&format!("let Some({field}) = {field} else {{ return Ok(None); }};\n"));
+            present.push_str(&format!("let Some({local}) = {local} else {{ return Ok(None); }};\n"));
         }
-        fields.push_str(&format!("{field},"));
+        fields.push_str(&if own { format!("{field}: {local},") } else { format!("{field},") });
     }
     body.push_str(&format!("{present}Ok(Some({type_name} {{ {fields} }}))"));
     Ok(body)
@@ -253,6 +257,7 @@ fn value_encoder(plan: &Plan, shape: &str, value: &str) -> Result<String, String
         Kind::Integer => format!("encoder.integer({value})"),
         Kind::Boolean => format!("encoder.boolean({value})"),
         Kind::Timestamp => format!("encoder.timestamp({value})"),
+        Kind::Map if plan.counts(shape)? => format!("encoder.counts({value})"),
         Kind::Map => format!("encoder.map({value})"),
         Kind::Structure => format!("{}(encoder, {value})", encoder_name(shape)),
         Kind::List => {

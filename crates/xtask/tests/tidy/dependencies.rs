@@ -57,6 +57,11 @@ fn every_third_party_crate_has_a_reason() {
     none(&format!("{TABLE} and the manifests disagree:"), &offences);
 }
 
+/// The one feature, and the crates that have it: it builds on the FIPS module of AWS-LC (docs/FIPS.md). It adds no
+/// dependency but that one.
+const FEATURE: &str = "fips";
+const FEATURED: &[&str] = &["claviger", "crypto", "crypto-ffi", "server"];
+
 #[test]
 fn versions_and_features_are_chosen_in_one_place() {
     let mut offences = Vec::new();
@@ -64,15 +69,27 @@ fn versions_and_features_are_chosen_in_one_place() {
         let manifest = relative(package.manifest_path.as_std_path());
         let settings = text(&manifest).unwrap();
         for dependency in &package.dependencies {
-            if !settings.contains(&format!("\n{}.workspace = true\n", dependency.name)) {
+            let line = match dependency.optional {
+                true => format!("\n{} = {{ workspace = true, optional = true }}\n", dependency.name),
+                false => format!("\n{}.workspace = true\n", dependency.name),
+            };
+            if !settings.contains(&line) || (dependency.optional && dependency.name != "aws-lc-fips-sys") {
                 offences.push(format!("{manifest}: {}", dependency.name));
             }
         }
-        if !package.features.is_empty() {
-            offences.push(format!("{manifest}: has features"));
+        let expected: &[&str] = if FEATURED.contains(&short(&package.name)) { &[FEATURE] } else { &[] };
+        if !package.features.keys().eq(expected.iter()) {
+            offences.push(format!("{manifest}: features {:?}", package.features.keys()));
         }
     }
-    none("A dependency is `name.workspace = true`, and no crate of ours has features:", &offences);
+    none(&format!("A dependency is `name.workspace = true`, and the only feature is {FEATURE}:"), &offences);
+}
+
+/// What code calls a dependency: the name of its library, which need not be the package's.
+fn identifier(dependency: &Dependency) -> String {
+    let package = METADATA.packages.iter().find(|package| *package.name == dependency.name);
+    let library = package.and_then(|package| package.targets.iter().find(|target| target.is_lib()));
+    library.map_or(&dependency.name, |library| &library.name).replace('-', "_")
 }
 
 #[test]
@@ -82,7 +99,7 @@ fn a_crate_names_only_what_it_uses() {
         let folder = relative(package.manifest_path.parent().unwrap().as_std_path());
         let folder = format!("{folder}/");
         for dependency in package.dependencies.iter().filter(|one| one.kind != DependencyKind::Development) {
-            let identifier = dependency.name.replace('-', "_");
+            let identifier = identifier(dependency);
             let used = SOURCES.iter().filter(|file| file.path.starts_with(&folder)).any(|file| {
                 file.production().any(|at| {
                     file.tokens[at].text == identifier && (file.is(at + 1, "::") || file.is(at.wrapping_sub(1), "use"))
@@ -102,12 +119,17 @@ const LICENCES: &[&str] = &[
     "Apache-2.0 WITH LLVM-exception",
     "BSD-2-Clause",
     "BSD-3-Clause",
+    "BlueOak-1.0.0",
     "ISC",
     "MIT",
     "MIT-0",
     "Unicode-3.0",
     "Zlib",
 ];
+
+/// Crates that a build holds only if asked for by a feature, with the licence that they alone may have beyond
+/// [`LICENCES`]: docs/FIPS.md says what it asks for.
+const ONLY_THERE: &[(&str, &str)] = &[("aws-lc-fips-sys", "OpenSSL")];
 
 /// Whether an SPDX expression can be met. `OR` binds weaker than `AND`; a slash is the old form of `OR`.
 fn allowed(expression: &str) -> bool {
@@ -152,7 +174,9 @@ fn licences_of_the_whole_tree_are_permissive() {
     let mut offences = Vec::new();
     for package in &METADATA.packages {
         let licence = package.license.as_deref().unwrap_or("none");
-        if !allowed(licence) {
+        let also = ONLY_THERE.iter().find(|(name, _)| *name == package.name.as_str());
+        let common = also.and_then(|(_, also)| licence.strip_suffix(&format!(" AND {also}")));
+        if !allowed(common.unwrap_or(licence)) || also.is_some() != common.is_some() {
             offences.push(format!("{} {}: {licence}", package.name, package.version));
         }
         if package.source.as_ref().is_some_and(|source| !source.is_crates_io()) {

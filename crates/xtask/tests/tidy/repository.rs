@@ -32,14 +32,14 @@ pub(crate) fn text(path: &str) -> Option<String> {
     String::from_utf8(fs::read(root().join(path)).unwrap()).ok()
 }
 
-/// `cargo metadata` for this machine's platform, as `Cargo.lock` has it.
+/// `cargo metadata` for this machine's platform, as `Cargo.lock` has it, with whatever a feature of ours brings in.
 pub(crate) static METADATA: LazyLock<Metadata> = LazyLock::new(|| {
     let version = Command::new("rustc").arg("-vV").output().unwrap();
     let version = String::from_utf8(version.stdout).unwrap();
     let host = version.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
     MetadataCommand::new()
         .manifest_path(root().join("Cargo.toml"))
-        .other_options(["--locked", "--filter-platform", host].map(ToOwned::to_owned))
+        .other_options(["--locked", "--all-features", "--filter-platform", host].map(ToOwned::to_owned))
         .exec()
         .unwrap()
 });

@@ -190,6 +190,8 @@ fn links_are_found_and_resolved() {
 const ELSEWHERE: &[&str] = &[
     "DESIGN.md",
     "authorization.md",
+    "condition-keys.md",
+    "cryptography.md",
     "errors.md",
     "events.md",
     "iam-sts.md",

@@ -1,0 +1,150 @@
+//! The subcommands that speak to a running server: `status`, `account ...`.
+
+use std::path::{Path, PathBuf};
+
+use claviger_server::{
+    AccountCreate, AccountList, AccountNamed, AccountRootCredentials, AccountShown, Credentials, OperatorAnswer,
+    OperatorRequest, Status, UnsealKind, give_command,
+};
+
+use crate::arguments::{AccountCommand, Running};
+use crate::config::{self, Unseal};
+use crate::{Failure, dev, say, say_secret, unseal};
+
+/// `claviger status`.
+pub(crate) async fn status(running: &Running) -> Result<(), Failure> {
+    match give(running, &OperatorRequest::Status).await? {
+        OperatorAnswer::Status(status) => show_status(&status),
+        _ => return Err(strange()),
+    }
+    Ok(())
+}
+
+/// `claviger account ...`.
+pub(crate) async fn account(command: AccountCommand) -> Result<(), Failure> {
+    let named = |account: String| AccountNamed { account };
+    match command {
+        AccountCommand::Create { account, name, running } => {
+            let request = OperatorRequest::AccountCreate(AccountCreate { account, name });
+            show_credentials(give(&running, &request).await?)
+        }
+        AccountCommand::List { running } => list(&running).await,
+        AccountCommand::Close { account, running } => {
+            show_account(give(&running, &OperatorRequest::AccountClose(named(account))).await?)
+        }
+        AccountCommand::Reopen { account, running } => {
+            show_account(give(&running, &OperatorRequest::AccountReopen(named(account))).await?)
+        }
+        AccountCommand::RootCredentials { account, replace, running } => {
+            let (kind, unseal) = secret(&running)?;
+            let request = AccountRootCredentials { account, replace, kind, unseal };
+            show_credentials(give(&running, &OperatorRequest::AccountRootCredentials(request)).await?)
+        }
+    }
+}
+
+async fn give(running: &Running, request: &OperatorRequest) -> Result<OperatorAnswer, Failure> {
+    let own = rustix::process::geteuid().as_raw();
+    give_command(&data(running)?, own, request).await.map_err(|error| error.to_string())
+}
+
+fn data(running: &Running) -> Result<PathBuf, Failure> {
+    match (&running.config, &running.data) {
+        (Some(file), _) => Ok(config::read(file)?.data),
+        (None, Some(data)) => Ok(data.clone()),
+        (None, None) => Err("--config or --data says which server".to_owned()),
+    }
+}
+
+/// The unseal secret of the server's deployment, read from where the server itself has it.
+fn secret(running: &Running) -> Result<(UnsealKind, claviger_secret::SecretBytes), Failure> {
+    let file = |file: &Path| unseal::bytes_of_file(file).map(|secret| (UnsealKind::File, secret));
+    match (&running.config, &running.data) {
+        (Some(config), _) => match config::read(config)?.unseal {
+            Unseal::File(path) => file(&path),
+            Unseal::Passphrase => Ok((UnsealKind::Passphrase, unseal::line_of_standard_input()?)),
+        },
+        (None, Some(data)) => file(&dev::unseal_file(data)),
+        (None, None) => Err("--config or --data says which server".to_owned()),
+    }
+}
+
+async fn list(running: &Running) -> Result<(), Failure> {
+    let mut after = None;
+    loop {
+        let request = OperatorRequest::AccountList(AccountList { after });
+        let OperatorAnswer::Accounts(page) = give(running, &request).await? else { return Err(strange()) };
+        page.accounts.iter().for_each(|account| say(&line(account)));
+        match page.accounts.last() {
+            Some(last) if page.more => after = Some(last.account.clone()),
+            _ => return Ok(()),
+        }
+    }
+}
+
+fn line(account: &AccountShown) -> String {
+    let AccountShown { account, name, created, closed } = account;
+    let state = closed.as_ref().map_or_else(|| "open".to_owned(), |closed| format!("closed {closed}"));
+    // A name is a text of somebody's choice: it must not act on the terminal.
+    let name = claviger_secret::LogText::new(name);
+    format!("{account}  created {created}  {state}  {name}").trim_end().to_owned()
+}
+
+fn show_account(answer: OperatorAnswer) -> Result<(), Failure> {
+    let OperatorAnswer::Account(account) = answer else { return Err(strange()) };
+    say(&line(&account));
+    Ok(())
+}
+
+fn show_credentials(answer: OperatorAnswer) -> Result<(), Failure> {
+    let OperatorAnswer::Credentials(made) = answer else { return Err(strange()) };
+    let Credentials { account, access_key_id, secret_access_key } = made;
+    say(&format!("account {account}"));
+    say(&format!("AWS_ACCESS_KEY_ID={access_key_id}"));
+    say_secret("AWS_SECRET_ACCESS_KEY", &secret_access_key);
+    say("This is a root access key of the account. It is not shown again.");
+    Ok(())
+}
+
+fn show_status(status: &Status) {
+    let Status {
+        version,
+        node,
+        uptime_seconds,
+        store_revision,
+        store_number,
+        audit_sequence,
+        audit_head,
+        audit_on_disk,
+        audit_unrecorded,
+        accounts,
+        accounts_closed,
+        groups_refused,
+    } = status;
+    let known = |count: &Option<usize>| count.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
+    let integrity = match groups_refused {
+        0 => "sound".to_owned(),
+        groups => format!("{groups} of 256 groups of rows do not add up and are refused; the server's log names them"),
+    };
+    let lines = [
+        ("version", version.clone()),
+        ("node", node.clone()),
+        ("up", format!("{uptime_seconds} s")),
+        ("store revision", store_revision.to_string()),
+        ("store commit", store_number.to_string()),
+        ("audit entries", audit_sequence.to_string()),
+        ("audit head", audit_head.clone()),
+        ("audit on disk", audit_on_disk.to_string()),
+        ("audit missed", audit_unrecorded.to_string()),
+        ("accounts", known(accounts)),
+        ("accounts closed", known(accounts_closed)),
+        ("integrity", integrity),
+    ];
+    for (name, value) in lines {
+        say(&format!("{name:<16}{value}"));
+    }
+}
+
+fn strange() -> Failure {
+    claviger_server::OperatorError::BadAnswer.to_string()
+}

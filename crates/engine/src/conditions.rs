@@ -1,0 +1,369 @@
+//! What conditions of a policy may ask about a request: the global keys, which the engine knows, and the service's own.
+//! Nothing is worked out before a condition asks for it.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use claviger_api::Timestamp;
+use claviger_policy::{AccountId, ConditionKey, Context, KeyKind, PrincipalKind, is_same_key};
+
+use crate::call::Call;
+use crate::{CallMeta, Caller, Clock, Session};
+
+/// The global condition keys (reference/condition-keys.md). Those about organizations, virtual private clouds, and
+/// services that act for somebody are never there, which is the truth about every request that reaches this server.
+pub const CONDITION_KEYS: &[ConditionKey] = {
+    use KeyKind::{Arn, ArrayOfString, Bool, Date, IpAddress, Numeric, NumericOrDate, String};
+    &[
+        ConditionKey::new("aws:CalledVia", ArrayOfString),
+        ConditionKey::new("aws:CalledViaFirst", String),
+        ConditionKey::new("aws:CalledViaLast", String),
+        ConditionKey::new("aws:CurrentTime", Date),
+        ConditionKey::new("aws:Ec2InstanceSourcePrivateIPv4", IpAddress),
+        ConditionKey::new("aws:Ec2InstanceSourceVpc", String),
+        ConditionKey::new("aws:EpochTime", NumericOrDate),
+        ConditionKey::new("aws:FederatedProvider", String),
+        ConditionKey::new("aws:MultiFactorAuthAge", Numeric),
+        ConditionKey::new("aws:MultiFactorAuthPresent", Bool),
+        ConditionKey::new("aws:PrincipalAccount", String),
+        ConditionKey::new("aws:PrincipalArn", Arn),
+        ConditionKey::new("aws:PrincipalIsAWSService", Bool),
+        ConditionKey::new("aws:PrincipalOrgID", String),
+        ConditionKey::new("aws:PrincipalOrgPaths", ArrayOfString),
+        ConditionKey::new("aws:PrincipalServiceName", String),
+        ConditionKey::new("aws:PrincipalServiceNamesList", ArrayOfString),
+        ConditionKey::family("aws:PrincipalTag/", String),
+        ConditionKey::new("aws:PrincipalType", String),
+        ConditionKey::new("aws:Referer", String),
+        ConditionKey::new("aws:RequestedRegion", String),
+        ConditionKey::family("aws:RequestTag/", String),
+        ConditionKey::new("aws:ResourceAccount", String),
+        ConditionKey::new("aws:ResourceOrgID", String),
+        ConditionKey::new("aws:ResourceOrgPaths", ArrayOfString),
+        ConditionKey::family("aws:ResourceTag/", String),
+        ConditionKey::new("aws:SecureTransport", Bool),
+        ConditionKey::new("aws:SourceAccount", String),
+        ConditionKey::new("aws:SourceArn", Arn),
+        ConditionKey::new("aws:SourceIdentity", String),
+        ConditionKey::new("aws:SourceIp", IpAddress),
+        ConditionKey::new("aws:SourceOrgID", String),
+        ConditionKey::new("aws:SourceOrgPaths", ArrayOfString),
+        ConditionKey::new("aws:SourceVpc", String),
+        ConditionKey::new("aws:SourceVpce", String),
+        ConditionKey::new("aws:TagKeys", ArrayOfString),
+        ConditionKey::new("aws:TokenIssueTime", Date),
+        ConditionKey::new("aws:UserAgent", String),
+        ConditionKey::new("aws:userid", String),
+        ConditionKey::new("aws:username", String),
+        ConditionKey::new("aws:ViaAWSService", Bool),
+        ConditionKey::new("aws:VpcSourceIp", IpAddress),
+    ]
+};
+
+/// The global keys that only a service knows: what a request tags, and the tags of what it is about.
+const OF_SERVICES: [&str; 3] = ["aws:tagkeys", "aws:requesttag/", "aws:resourcetag/"];
+
+/// What a service knows of a request: values by condition key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts(Vec<(Cow<'static, str>, Vec<String>)>);
+
+impl Facts {
+    /// Adds a key with one value, for example `kms:KeySpec`; the name's letter case is of no account.
+    ///
+    /// Two values under names that are the same condition key (an encryption context may have `App` and `app`) leave
+    /// open which counts: a Deny that asks for the key then matches, an Allow does not.
+    #[must_use]
+    pub fn with(self, key: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+        self.with_all(key, [value])
+    }
+
+    /// Adds a key with one value, or without it none.
+    #[must_use]
+    pub fn with_some(self, key: impl Into<Cow<'static, str>>, value: Option<impl Into<String>>) -> Self {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
+    }
+
+    /// Adds a multi-valued key. Without any value it is absent.
+    #[must_use]
+    pub fn with_all<V: Into<String>>(
+        mut self,
+        key: impl Into<Cow<'static, str>>,
+        values: impl IntoIterator<Item = V>,
+    ) -> Self {
+        self.0.push((key.into(), values.into_iter().map(Into::into).collect()));
+        self
+    }
+
+    /// Adds one key of a family for each pair, for example `kms:EncryptionContext:` and the pairs of a context.
+    #[must_use]
+    pub fn with_family<N: AsRef<str>, V: Into<String>>(
+        mut self,
+        family: &str,
+        pairs: impl IntoIterator<Item = (N, V)>,
+    ) -> Self {
+        for (name, value) in pairs {
+            self.0.push((Cow::Owned(format!("{family}{}", name.as_ref())), vec![value.into()]));
+        }
+        self
+    }
+
+    fn values(&self, key: &str) -> Option<Vec<Cow<'_, str>>> {
+        let same = self.0.iter().filter(|(name, _)| is_same_key(name, key));
+        let values: Vec<_> = same.flat_map(|(_, values)| values).map(|value| Cow::Borrowed(value.as_str())).collect();
+        (!values.is_empty()).then_some(values)
+    }
+}
+
+/// A request as conditions see it.
+pub struct Conditions<'a> {
+    caller: &'a Caller,
+    meta: &'a CallMeta,
+    now: Timestamp,
+    clock: &'a dyn Clock,
+    /// The owner of what the request is about, if it is about anything.
+    resource_account: Option<AccountId>,
+    make_facts: &'a dyn Fn() -> Facts,
+    facts: OnceCell<Facts>,
+}
+
+impl<'a> Conditions<'a> {
+    /// The conditions of a question about this resource (an ARN, or `*` for none). `facts` gives what the service knows;
+    /// it is called at most once, and not at all unless a condition asks for a key that is not the engine's.
+    #[must_use]
+    pub fn new(call: &'a Call<'a>, resource: &str, resource_account: AccountId, facts: &'a dyn Fn() -> Facts) -> Self {
+        let resource_account = (resource != "*").then_some(resource_account);
+        Self {
+            caller: call.caller(),
+            meta: call.meta(),
+            now: call.now(),
+            clock: call.clock(),
+            resource_account,
+            make_facts: facts,
+            facts: OnceCell::new(),
+        }
+    }
+
+    /// What the engine knows; the service is not asked about these, so it cannot say otherwise.
+    fn global(&self, key: &str) -> Option<Cow<'_, str>> {
+        let (caller, meta) = (self.caller, self.meta);
+        let principal = caller.principal();
+        let header = |text: &'a str| (!text.is_empty()).then_some(Cow::Borrowed(text));
+        match key {
+            "aws:currenttime" => Some(self.now.to_iso8601().into()),
+            "aws:epochtime" => Some(self.now.seconds().to_string().into()),
+            "aws:principalaccount" => Some(caller.account().into()),
+            "aws:principalarn" => Some(self.principal_arn().into()),
+            "aws:principaltype" => Some(principal_type(principal.kind()).into()),
+            "aws:principalisawsservice" | "aws:viaawsservice" => Some("false".into()),
+            "aws:requestedregion" => Some(caller.region().into()),
+            "aws:resourceaccount" => self.resource_account.map(|account| account.as_str().to_owned().into()),
+            "aws:securetransport" => Some(meta.secure().to_string().into()),
+            "aws:sourceip" => Some(meta.source_address.to_canonical().to_string().into()),
+            "aws:useragent" => header(meta.user_agent.as_str()),
+            "aws:referer" => header(meta.referer.as_str()),
+            "aws:userid" => self.user_id().map(Cow::Borrowed),
+            // A user's path ends before its name.
+            "aws:username" if principal.kind() == PrincipalKind::User => {
+                principal.arn().rsplit('/').next().map(Cow::from)
+            }
+            _ => caller.traits().session.as_ref().and_then(|session| self.of_session(session, key)),
+        }
+    }
+
+    /// The role, not its session; everybody else by their own ARN.
+    fn principal_arn(&self) -> &str {
+        let principal = self.caller.principal();
+        match principal.kind() {
+            PrincipalKind::RoleSession => principal.parent_arn().unwrap_or(principal.arn()),
+            PrincipalKind::Root | PrincipalKind::User | PrincipalKind::FederatedUser => principal.arn(),
+        }
+    }
+
+    fn user_id(&self) -> Option<&str> {
+        let caller = self.caller;
+        match caller.principal().kind() {
+            PrincipalKind::Root => Some(caller.account()),
+            _ => caller.traits().unique_id.as_deref(),
+        }
+    }
+
+    /// What only temporary credentials have.
+    fn of_session<'s>(&self, session: &'s Session, key: &str) -> Option<Cow<'s, str>> {
+        match key {
+            "aws:tokenissuetime" => Some(session.issued_at.to_iso8601().into()),
+            "aws:multifactorauthpresent" => Some(session.second_factor_at.is_some().to_string().into()),
+            "aws:multifactorauthage" => {
+                let since = self.clock.wall().seconds().saturating_sub(session.second_factor_at?.seconds());
+                Some(since.to_string().into())
+            }
+            "aws:sourceidentity" => session.source_identity.as_deref().map(Cow::from),
+            "aws:federatedprovider" => session.federated_provider.as_deref().map(Cow::from),
+            _ => None,
+        }
+    }
+
+    fn principal_tag(&self, name: &str) -> Option<Vec<Cow<'_, str>>> {
+        let tags = self.caller.traits().tags.iter();
+        let values: Vec<_> =
+            tags.filter(|(tag, _)| is_same_key(tag, name)).map(|(_, value)| Cow::from(value.as_str())).collect();
+        (!values.is_empty()).then_some(values)
+    }
+}
+
+impl Context for Conditions<'_> {
+    fn values(&self, key: &str) -> Option<Vec<Cow<'_, str>>> {
+        if let Some(name) = key.strip_prefix("aws:principaltag/") {
+            return self.principal_tag(name);
+        }
+        let of_engine = key.starts_with("aws:") && !OF_SERVICES.iter().any(|head| key.starts_with(head));
+        if of_engine {
+            return self.global(key).map(|value| vec![value]);
+        }
+        self.facts.get_or_init(self.make_facts).values(key)
+    }
+}
+
+const fn principal_type(kind: PrincipalKind) -> &'static str {
+    match kind {
+        PrincipalKind::Root => "Account",
+        PrincipalKind::User => "User",
+        PrincipalKind::RoleSession => "AssumedRole",
+        PrincipalKind::FederatedUser => "FederatedUser",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::PrincipalTraits;
+    use claviger_policy::Principal;
+
+    /// 2026-09-21T14:13:20Z.
+    const START: i64 = 1_790_000_000;
+
+    struct Still;
+
+    impl Clock for Still {
+        fn wall(&self) -> Timestamp {
+            Timestamp::from_seconds(START + 100)
+        }
+
+        fn now(&self) -> Timestamp {
+            Timestamp::from_seconds(START)
+        }
+    }
+
+    fn caller(principal: Principal, traits: PrincipalTraits) -> Caller {
+        let account = principal.account().as_str().to_owned();
+        Caller { principal, account, access_key_id: String::new(), region: "eu-central-1".to_owned(), traits }
+    }
+
+    #[track_caller]
+    fn check(caller: &Caller, expected: &[(&str, Option<&str>)]) {
+        let (meta, clock) = (CallMeta::system(), Still);
+        let conditions = Conditions {
+            caller,
+            meta: &meta,
+            now: clock.now(),
+            clock: &clock,
+            resource_account: None,
+            make_facts: &Facts::default,
+            facts: OnceCell::new(),
+        };
+        for (key, value) in expected {
+            let found = conditions.values(&key.to_lowercase());
+            assert_eq!(found, value.map(|value| vec![Cow::from(value)]), "{key}");
+        }
+    }
+
+    fn home() -> AccountId {
+        AccountId::parse("111122223333").unwrap()
+    }
+
+    #[test]
+    fn a_user() {
+        let traits = PrincipalTraits {
+            unique_id: Some("AIDAEXAMPLE".to_owned()),
+            tags: vec![("Team".to_owned(), "blue".to_owned())],
+            session: None,
+        };
+        check(
+            &caller(Principal::user(home(), "/team/a/", "alice"), traits),
+            &[
+                ("aws:username", Some("alice")),
+                ("aws:userid", Some("AIDAEXAMPLE")),
+                ("aws:PrincipalArn", Some("arn:aws:iam::111122223333:user/team/a/alice")),
+                ("aws:PrincipalType", Some("User")),
+                ("aws:PrincipalTag/TEAM", Some("blue")),
+                ("aws:PrincipalTag/Tea", None),
+                ("aws:MultiFactorAuthPresent", None),
+                ("aws:TokenIssueTime", None),
+                ("aws:ResourceAccount", None),
+                ("aws:CurrentTime", Some("2026-09-21T14:13:20Z")),
+                ("aws:EpochTime", Some("1790000000")),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_session_of_a_role() {
+        let session = Session {
+            source_identity: Some("alice".to_owned()),
+            federated_provider: Some("accounts.example.com".to_owned()),
+            ..Session::issued_at(Timestamp::from_seconds(START - 60))
+        };
+        let traits = PrincipalTraits {
+            unique_id: Some("AROAEXAMPLE:one".to_owned()),
+            session: Some(session.clone()),
+            ..PrincipalTraits::default()
+        };
+        let principal = Principal::role_session(home(), "/service/", "worker", "one");
+        check(
+            &caller(principal, traits),
+            &[
+                ("aws:PrincipalArn", Some("arn:aws:iam::111122223333:role/service/worker")),
+                ("aws:PrincipalType", Some("AssumedRole")),
+                ("aws:userid", Some("AROAEXAMPLE:one")),
+                ("aws:username", None),
+                ("aws:TokenIssueTime", Some("2026-09-21T14:12:20Z")),
+                ("aws:MultiFactorAuthPresent", Some("false")),
+                ("aws:MultiFactorAuthAge", None),
+                ("aws:SourceIdentity", Some("alice")),
+                ("aws:FederatedProvider", Some("accounts.example.com")),
+            ],
+        );
+        let session = Session { second_factor_at: Some(Timestamp::from_seconds(START)), ..session };
+        let traits = PrincipalTraits { session: Some(session), ..PrincipalTraits::default() };
+        check(
+            &caller(Principal::user(home(), "/", "alice"), traits),
+            &[("aws:MultiFactorAuthPresent", Some("true")), ("aws:MultiFactorAuthAge", Some("100"))],
+        );
+    }
+
+    #[test]
+    fn a_federated_user() {
+        let user = "arn:aws:iam::111122223333:user/alice";
+        check(
+            &caller(Principal::federated_user(home(), user, "guest"), PrincipalTraits::default()),
+            &[
+                ("aws:PrincipalArn", Some("arn:aws:sts::111122223333:federated-user/guest")),
+                ("aws:PrincipalType", Some("FederatedUser")),
+                ("aws:username", None),
+                ("aws:userid", None),
+            ],
+        );
+    }
+
+    #[test]
+    fn tables_hold_each_key_once() {
+        for (index, key) in CONDITION_KEYS.iter().enumerate() {
+            assert!(key.name.starts_with("aws:") && (key.prefix == key.name.ends_with('/')), "{}", key.name);
+            assert!(!CONDITION_KEYS.iter().skip(index + 1).any(|other| is_same_key(other.name, key.name)));
+        }
+    }
+}
