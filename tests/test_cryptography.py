@@ -318,7 +318,7 @@ def test_errors_without_a_text_have_no_message_member(account):
 
 
 def test_grant_tokens_are_checked(account):
-    """No grant exists yet, so no token can be a good one; what is not understood must not be ignored."""
+    """What is no token of ours is refused, not ignored."""
     key_id = account.create_key()["KeyId"]
     with refused("InvalidGrantTokenException"):
         account.kms.encrypt(KeyId=key_id, Plaintext=PLAINTEXT, GrantTokens=["bm90IGEgdG9rZW4="])

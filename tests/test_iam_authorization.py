@@ -53,7 +53,7 @@ def test_a_user_without_policies_is_refused(world, name, body):
 
 
 def test_every_operation_is_among_them(world):
-    assert len({name for name, _ in requests()}) == len(requests()) == 102
+    assert len({name for name, _ in requests()}) == len(requests()) == 106
 
 
 def test_the_root_of_another_account_reaches_nothing(world):

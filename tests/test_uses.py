@@ -107,7 +107,7 @@ def test_a_key_shared_with_another_account(account, other_account, use):
 
 @every_use
 def test_grant_tokens(account, use):
-    """No grant exists, so no token can be a good one; what is not understood must not be ignored."""
+    """What is no token of ours is refused, not ignored."""
     prepared = Prepared(account, use)
     prepared.call(GrantTokens=[])
     for tokens in (["bm90IGEgdG9rZW4="], ["x"], ["t" * 8192] * 10):

@@ -9,8 +9,8 @@ use crate::{Operation, Protocol, iam, kms, sts};
 #[test]
 fn all_of_kms_and_the_chosen_of_the_others() {
     assert_eq!(kms::Operation::ALL.len(), 56);
-    assert_eq!(iam::Operation::ALL.len(), 102);
-    assert_eq!(sts::Operation::ALL.len(), 1);
+    assert_eq!(iam::Operation::ALL.len(), 106);
+    assert_eq!(sts::Operation::ALL.len(), 7);
     assert_eq!(kms::ErrorCode::ALL.len(), 48);
     for operation in kms::Operation::ALL {
         assert_eq!(kms::Operation::parse(operation.name()), Some(*operation));

@@ -13,6 +13,7 @@ mod line;
 mod log;
 mod pending;
 mod recover;
+mod search;
 mod state;
 mod value;
 mod verify;
@@ -30,6 +31,7 @@ pub use log::{
 };
 pub use pending::{Pending, Recorded};
 pub use recover::{OpenError, Recovery};
+pub use search::find_record;
 pub use value::{Text, Time, Value};
 pub use verify::{Fault, Report, verify};
 pub use walk::{FaultKind, PublicKey};

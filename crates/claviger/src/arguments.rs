@@ -39,11 +39,41 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: AccountCommand,
     },
+    /// Why somebody may use a key, or may not: every statement and grant that matters, and every condition
+    Explain(Box<ExplainArguments>),
     /// Look at the audit log
     Audit {
         #[command(subcommand)]
         command: AuditCommand,
     },
+}
+
+#[derive(Args)]
+#[command(group = clap::ArgGroup::new("what").required(true).args(["caller", "request_id"]))]
+pub(crate) struct ExplainArguments {
+    /// The ARN of a user, role, role session or account's root
+    #[arg(long, requires = "action")]
+    pub(crate) caller: Option<String>,
+    /// The IAM action, for example kms:Decrypt
+    #[arg(long, requires = "caller")]
+    pub(crate) action: Option<String>,
+    /// The key's id or ARN, or an alias, as the caller would name it
+    #[arg(long, requires = "caller")]
+    pub(crate) key: Option<String>,
+    /// The Region of the request
+    #[arg(long, default_value = "us-east-1")]
+    pub(crate) region: String,
+    /// A condition key of the request, for example aws:SourceIp=192.0.2.1; repeatable
+    #[arg(long, value_name = "KEY=VALUE", requires = "caller")]
+    pub(crate) context: Vec<String>,
+    /// A pair of the encryption context; repeatable
+    #[arg(long, value_name = "NAME=VALUE", requires = "caller")]
+    pub(crate) encryption_context: Vec<String>,
+    /// The id of a request that was answered: what was decided then, and how the policies stand to it now
+    #[arg(long)]
+    pub(crate) request_id: Option<String>,
+    #[command(flatten)]
+    pub(crate) running: Running,
 }
 
 #[derive(Args)]
@@ -69,6 +99,10 @@ pub(crate) struct DevArguments {
     /// A PEM file with a root certificate for attestation documents, instead of AWS's; repeatable
     #[arg(long = "attestation-root", value_name = "FILE")]
     pub(crate) attestation_roots: Vec<PathBuf>,
+    /// Fetch the keys of an identity provider whose host is this one over plain HTTP, at this port of this machine;
+    /// repeatable
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) allow_egress: Vec<String>,
     /// An origin whose web pages may call; repeatable
     #[arg(long, value_name = "ORIGIN")]
     pub(crate) allow_origin: Vec<String>,

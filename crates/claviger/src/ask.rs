@@ -1,13 +1,13 @@
-//! The subcommands that speak to a running server: `status`, `account ...`.
+//! The subcommands that speak to a running server: `status`, `account ...`, `explain`.
 
 use std::path::{Path, PathBuf};
 
 use claviger_server::{
-    AccountCreate, AccountList, AccountNamed, AccountRootCredentials, AccountShown, Credentials, OperatorAnswer,
-    OperatorRequest, Status, UnsealKind, give_command,
+    AccountCreate, AccountList, AccountNamed, AccountRootCredentials, AccountShown, Credentials, Explain,
+    ExplainRequest, OperatorAnswer, OperatorRequest, Status, UnsealKind, give_command,
 };
 
-use crate::arguments::{AccountCommand, Running};
+use crate::arguments::{AccountCommand, ExplainArguments, Running};
 use crate::config::{self, Unseal};
 use crate::{Failure, dev, say, say_secret, unseal};
 
@@ -41,6 +41,36 @@ pub(crate) async fn account(command: AccountCommand) -> Result<(), Failure> {
             show_credentials(give(&running, &OperatorRequest::AccountRootCredentials(request)).await?)
         }
     }
+}
+
+/// `claviger explain`.
+pub(crate) async fn explain(arguments: ExplainArguments) -> Result<(), Failure> {
+    let ExplainArguments { caller, action, key, region, context, encryption_context, request_id, running } = arguments;
+    let request = match request_id {
+        Some(request_id) => OperatorRequest::ExplainRequest(ExplainRequest { request_id }),
+        None => OperatorRequest::Explain(Explain {
+            caller: caller.unwrap_or_default(),
+            action: action.unwrap_or_default(),
+            key,
+            region,
+            context: pairs(context)?,
+            encryption_context: pairs(encryption_context)?,
+        }),
+    };
+    let OperatorAnswer::Explained(explained) = give(&running, &request).await? else { return Err(strange()) };
+    for line in explained.lines {
+        // Policies and records hold texts of anybody's choice: they must not act on the terminal.
+        say(&line.replace(|character: char| character.is_control(), "?"));
+    }
+    Ok(())
+}
+
+fn pairs(texts: Vec<String>) -> Result<Vec<(String, String)>, Failure> {
+    let pair = |text: String| {
+        let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
+        Ok((name.to_owned(), value.to_owned()))
+    };
+    texts.into_iter().map(pair).collect()
 }
 
 async fn give(running: &Running, request: &OperatorRequest) -> Result<OperatorAnswer, Failure> {

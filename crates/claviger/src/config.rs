@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use claviger_policy::AccountId;
+use claviger_server::{EgressRules, HostAndPort};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -37,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) every_record: bool,
     /// PEM files with the roots of attestation documents, instead of AWS's.
     pub(crate) attestation_roots: Vec<PathBuf>,
+    /// What may be reached beyond public hosts.
+    pub(crate) egress: EgressRules,
     /// The SHA-256 of the file, for the first audit record after a start.
     pub(crate) digest: String,
 }
@@ -105,6 +108,23 @@ impl Reading<'_> {
         parsed
     }
 
+    fn texts_of<'v>(&mut self, table: &'v DeTable<'_>, name: &str, otherwise: &str) -> Vec<(&'v str, usize)> {
+        let Some(value) = table.get(name) else { return Vec::new() };
+        let DeValue::Array(entries) = value.get_ref() else {
+            self.fault(value.span().start, otherwise);
+            return Vec::new();
+        };
+        let mut texts = Vec::new();
+        for entry in entries {
+            let at = entry.span().start;
+            match entry.get_ref() {
+                DeValue::String(text) => texts.push((&**text, at)),
+                _ => self.fault(at, otherwise),
+            }
+        }
+        texts
+    }
+
     fn bool_of(&mut self, table: &DeTable<'_>, name: &str) -> bool {
         let Some(value) = table.get(name) else { return false };
         if let DeValue::Boolean(value) = value.get_ref() {
@@ -146,6 +166,7 @@ fn parse(text: &str, base: &Path) -> Result<Config, Faults> {
         "unseal",
         "audit",
         "attestation",
+        "egress",
         "danger_plaintext_http",
     ];
     reading.known(table, "", &names);
@@ -162,6 +183,7 @@ fn parse(text: &str, base: &Path) -> Result<Config, Faults> {
     let unseal = unseal(&mut reading, table, data.as_deref());
     let every_record = audit(&mut reading, table);
     let attestation_roots = attestation(&mut reading, table);
+    let egress = egress(&mut reading, table);
     let digest = claviger_crypto::sha256(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     match (listen, data, account, transport, unseal) {
         (Some(listen), Some(data), Some(account), Some(transport), Some(unseal)) if reading.faults.is_empty() => {
@@ -174,6 +196,7 @@ fn parse(text: &str, base: &Path) -> Result<Config, Faults> {
                 unseal,
                 every_record,
                 attestation_roots,
+                egress,
                 digest,
             })
         }
@@ -281,19 +304,26 @@ fn audit(reading: &mut Reading<'_>, table: &DeTable<'_>) -> bool {
 fn attestation(reading: &mut Reading<'_>, table: &DeTable<'_>) -> Vec<PathBuf> {
     let Some((attestation, at)) = reading.table_of(table, "attestation") else { return Vec::new() };
     reading.known(attestation, "attestation.", &["roots"]);
-    let mut files = Vec::new();
-    match attestation.get("roots").map(Spanned::get_ref) {
-        Some(DeValue::Array(entries)) if !entries.is_empty() => {
-            for entry in entries {
-                match entry.get_ref() {
-                    DeValue::String(file) => files.push(reading.base.join(&**file)),
-                    _ => reading.fault(entry.span().start, "attestation.roots takes file names"),
-                }
-            }
-        }
-        _ => reading.fault(at, "[attestation] needs roots, a list of PEM files"),
+    let roots = reading.texts_of(attestation, "roots", "attestation.roots takes file names");
+    if roots.is_empty() {
+        reading.fault(at, "[attestation] needs roots, a list of PEM files");
     }
-    files
+    roots.iter().map(|(file, _)| reading.base.join(file)).collect()
+}
+
+fn egress(reading: &mut Reading<'_>, table: &DeTable<'_>) -> EgressRules {
+    let mut rules = EgressRules::default();
+    let Some((egress, _)) = reading.table_of(table, "egress") else { return rules };
+    reading.known(egress, "egress.", &["allow", "roots"]);
+    for (text, at) in reading.texts_of(egress, "allow", "egress.allow takes a list of HOST:PORT") {
+        match HostAndPort::parse(text) {
+            Some(host) => rules.allowed.push(host),
+            None => reading.fault(at, "egress.allow takes a list of HOST:PORT"),
+        }
+    }
+    let roots = reading.texts_of(egress, "roots", "egress.roots takes a list of PEM files");
+    rules.roots = roots.iter().map(|(file, _)| reading.base.join(file)).collect();
+    rules
 }
 
 #[cfg(test)]
@@ -353,6 +383,20 @@ file = "/etc/claviger/unseal.key"
         assert_eq!(files, [PathBuf::from("/etc/claviger/a.pem"), PathBuf::from("/b.pem")]);
         for bad in ["roots = []", "roots = \"a.pem\"", "roots = [1]", "root = [\"a.pem\"]"] {
             assert!(parse(&format!("{SOUND}[attestation]\n{bad}\n"), Path::new("")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn egress_names_hosts_with_ports() {
+        assert_eq!(parse(SOUND, Path::new("")).unwrap().egress, EgressRules::default());
+        let text = format!("{SOUND}[egress]\nallow = [\"10.0.0.1:6443\", \"issuer.svc:443\"]\nroots = [\"ca.pem\"]\n");
+        let rules = parse(&text, Path::new("/etc/claviger")).unwrap().egress;
+        let hosts: Vec<_> = rules.allowed.iter().map(|one| (one.host.as_str(), one.port)).collect();
+        assert_eq!(hosts, [("10.0.0.1", 6443), ("issuer.svc", 443)]);
+        assert_eq!(rules.roots, [PathBuf::from("/etc/claviger/ca.pem")]);
+        assert!(rules.danger_plain.is_empty());
+        for bad in ["allow = \"a:1\"", "allow = [\"a\"]", "allow = [1]", "roots = \"a\"", "plain = [\"a:1\"]"] {
+            assert!(parse(&format!("{SOUND}[egress]\n{bad}\n"), Path::new("")).is_err(), "{bad}");
         }
     }
 

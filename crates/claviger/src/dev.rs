@@ -10,7 +10,9 @@ use claviger_engine::{Authentication, Clock, Deployment, Engine, Parts, Value};
 use claviger_iam::{Iam, RootCredential};
 use claviger_policy::AccountId;
 use claviger_secret::{LogText, SecretBytes, event};
-use claviger_server::{Dev, Gateway, HostRule, Limits, Metrics, Observer, Server, SystemClock};
+use claviger_server::{
+    Dev, EgressRules, Gateway, HostAndPort, HostRule, Limits, Metrics, Observer, Outside, Server, SystemClock,
+};
 use claviger_store::{Embedded, Memory, Store};
 
 use crate::arguments::DevArguments;
@@ -37,6 +39,8 @@ pub(crate) struct Recipe {
     roots: Vec<(AccountId, String, SecretBytes)>,
     seed: Option<PathBuf>,
     attestation_roots: Vec<PathBuf>,
+    /// Hosts of identity providers on this machine.
+    plain_hosts: Vec<HostAndPort>,
     /// What the process was told to risk, for the record of its start.
     anywhere: bool,
     origins: Vec<String>,
@@ -46,6 +50,10 @@ impl Recipe {
     fn new(arguments: &DevArguments) -> Result<Self, Failure> {
         let account =
             |text: &str| AccountId::parse(text).ok_or_else(|| format!("{text} is not an account of 12 digits"));
+        let plain_hosts = arguments.allow_egress.iter().map(|text| {
+            HostAndPort::parse(text).ok_or_else(|| format!("--allow-egress takes HOST:PORT, which {text} is not"))
+        });
+        let plain_hosts = plain_hosts.collect::<Result<_, _>>()?;
         let mut roots = Vec::new();
         for root in &arguments.roots {
             let parts = root.split_once('=').and_then(|(id, rest)| Some((id, rest.split_once(':')?)));
@@ -62,6 +70,7 @@ impl Recipe {
             roots,
             seed: arguments.seed.clone(),
             attestation_roots: arguments.attestation_roots.clone(),
+            plain_hosts,
             anywhere: arguments.danger_listen_anywhere,
             origins: arguments.allow_origin.clone(),
         })
@@ -84,7 +93,8 @@ impl Recipe {
             Some(data) => Log::open(&data.join("audit"), deployment.audit_key, NODE, Settings::default())
                 .map_err(|error| error.to_string())?,
         };
-        let iam = Arc::new(Iam::default());
+        let rules = EgressRules { danger_plain: self.plain_hosts.clone(), ..EgressRules::default() };
+        let iam = Arc::new(Iam::with_egress(Arc::new(Outside::new(rules))));
         let authentication = if self.enforce {
             Authentication::Verify(Arc::clone(&iam) as _)
         } else {

@@ -7,6 +7,8 @@ mod audit;
 mod config;
 mod controls;
 mod dev;
+mod explain;
+mod explain_request;
 mod harden;
 mod init;
 mod operators;
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
             Command::Init { config } => init::run(&config).await,
             Command::Status { running } => ask::status(&running).await,
             Command::Account { command } => ask::account(command).await,
+            Command::Explain(arguments) => ask::explain(*arguments).await,
             Command::Audit { .. } => Ok(()),
         }
     });

@@ -1,6 +1,6 @@
 //! Obeys the operator face.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use claviger_audit::Recorded;
@@ -16,6 +16,8 @@ use claviger_server::{
     OperatorFace, OperatorReply, OperatorRequest, OperatorSocketError, Operators, Server, Status, UnsealKind, Uptime,
 };
 
+use crate::explain::{self, Explaining};
+use crate::explain_request;
 use crate::world::{Face, SystemChance};
 
 /// A server for the operator face of this data directory, listening. To be called with the store's lock held.
@@ -26,7 +28,8 @@ pub(crate) fn listen(
     accounts: Accounts,
 ) -> Result<Server, OperatorSocketError> {
     let socket = claviger_server::bind_operator(data, rustix::process::geteuid().as_raw())?;
-    let obeying = Obeying { face: Arc::clone(face), uptime: Uptime::begin(), accounts };
+    let log = data.join("audit");
+    let obeying = Obeying { face: Arc::clone(face), uptime: Uptime::begin(), accounts, log };
     let server = Server::new(OperatorFace::limits(), Arc::clone(metrics));
     server.listen_operator(socket, OperatorFace::new(Arc::new(obeying), Arc::new(SystemChance)));
     Ok(server)
@@ -45,6 +48,8 @@ struct Obeying {
     face: Arc<Face>,
     uptime: Uptime,
     accounts: Accounts,
+    /// The directory of the audit log.
+    log: PathBuf,
 }
 
 impl Operators for Obeying {
@@ -57,7 +62,11 @@ impl Operators for Obeying {
         let world = self.face.world();
         Box::pin(async move {
             let command = command(operator, request_id, &request);
-            if self.accounts == Accounts::Any && !matches!(request, OperatorRequest::Status) {
+            let needs_none = matches!(
+                request,
+                OperatorRequest::Status | OperatorRequest::Explain(_) | OperatorRequest::ExplainRequest(_)
+            );
+            if self.accounts == Accounts::Any && !needs_none {
                 let message = "every account exists in dev without --enforce; there is nothing to keep";
                 return refuse(&world.engine, &command, CommandError::refused("AccountsNotKept", message)).await;
             }
@@ -77,6 +86,11 @@ impl Operators for Obeying {
                 OperatorRequest::AccountReopen(_) => set_open(&world.engine, &command, true).await,
                 OperatorRequest::AccountRootCredentials(request) => {
                     root_credentials(&world.engine, &command, request).await
+                }
+                OperatorRequest::Explain(request) => world.engine.operate(&command, &Explaining(request)).await,
+                OperatorRequest::ExplainRequest(request) => {
+                    let found = explain_request::find(self.log.clone(), request).await;
+                    world.engine.operate(&command, &found).await
                 }
             }
         })
@@ -107,6 +121,11 @@ fn command(operator: Operator, request_id: String, request: &OperatorRequest) ->
         OperatorRequest::AccountRootCredentials(request) => {
             let facts = named(&request.account).with("replace", request.replace);
             ("CreateRootCredentials", false, Some(request.account.as_str()), facts)
+        }
+        OperatorRequest::Explain(request) => ("Explain", true, None, explain::facts(request)),
+        OperatorRequest::ExplainRequest(request) => {
+            let facts = Value::object([("requestId", Value::public_text(&request.request_id))]);
+            ("ExplainRequest", true, None, facts)
         }
     };
     Command { name, read_only, operator, request_id, account: account.and_then(AccountId::parse), facts }

@@ -57,10 +57,11 @@ pub(crate) async fn apply(world: &World, file: &Path, account: &str, now: Timest
     let text = std::fs::read(file).map_err(|error| bad(error.to_string()))?;
     let parsed: SeedFile = serde_json::from_slice(&text).map_err(|error| bad(error.to_string()))?;
     drop(SecretBytes::new(text));
-    for key in parsed.keys {
+    for mut key in parsed.keys {
         let bytes = SecretBytes::new(
             STANDARD.decode(&key.material).map_err(|_| bad(format!("{}: material is not base64", key.key_id)))?,
         );
+        drop(SecretBytes::new(std::mem::take(&mut key.material).into_bytes()));
         let (spec, usage) = kind(&key).ok_or_else(|| bad(format!("{}: no such keySpec or keyUsage", key.key_id)))?;
         let id = KeyId::parse(&key.key_id).map_err(|_| bad(format!("{} is no key id", key.key_id)))?;
         let material = claviger_kms::seed_material(id, spec, &bytes)

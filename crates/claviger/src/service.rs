@@ -8,7 +8,7 @@ use claviger_audit::Log;
 use claviger_engine::{Authentication, Deployment, Engine, Parts, Value};
 use claviger_iam::Iam;
 use claviger_secret::event;
-use claviger_server::{Gateway, Limits, Metrics, Observer, Server, SystemClock, Tls};
+use claviger_server::{Gateway, Limits, Metrics, Observer, Outside, Server, SystemClock, Tls};
 use claviger_store::Embedded;
 
 use crate::config::{self, Config, Transport};
@@ -74,7 +74,7 @@ async fn world(config: &Config) -> Result<World, Failure> {
     let directory = config.data.join("audit");
     let audit = Log::open(&directory, deployment.audit_key, dev::NODE, init::audit_settings(config))
         .map_err(|error| failed(&error.to_string()))?;
-    let iam = Arc::new(Iam::default());
+    let iam = Arc::new(Iam::with_egress(Arc::new(Outside::new(config.egress.clone()))));
     let parts = Parts {
         store: Arc::new(store),
         keys: deployment.keys,

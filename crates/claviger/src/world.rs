@@ -111,9 +111,18 @@ impl Api for Face {
         Box::pin(async move { world.dispatch(&caller, &meta, &request).await })
     }
 
+    fn call_unsigned(&self, meta: CallMeta, request: Request) -> BoxFuture<'_, Result<Reply, Refusal>> {
+        let world = self.world();
+        Box::pin(async move {
+            let Request::Sts(request) = request else { return Err(Refusal::MissingAuthenticationToken) };
+            let answer = claviger_iam::dispatch_unsigned(&world.engine, &world.iam, &meta, request).await?;
+            Ok(answer.map(|answer| answer.map(Response::Sts)))
+        })
+    }
+
     fn invalid(
         &self,
-        caller: Caller,
+        caller: Option<Caller>,
         meta: CallMeta,
         operation: Operation,
         violations: Violations,
@@ -129,6 +138,11 @@ impl Api for Face {
         let message = if iam { violations.iam_message() } else { violations.message() };
         let row = OperationRow { name: operation.name(), event_source, read_only: false };
         let error = ServiceError::sender(code, 400, message);
-        Box::pin(async move { world.engine.invalid(&caller, &meta, &row, error) })
+        Box::pin(async move {
+            match caller {
+                Some(caller) => world.engine.invalid(&caller, &meta, &row, error),
+                None => world.engine.invalid_unsigned(&meta, &row, error),
+            }
+        })
     }
 }

@@ -31,6 +31,7 @@ mod root;
 mod signing;
 mod spec;
 mod symmetric;
+mod token_key;
 
 pub use attestation::{Attestation, AttestationRoots, BadAttestation, Platform, RecipientKey};
 pub use blob::{BadBlob, Header};
@@ -53,4 +54,5 @@ pub use root::{
 pub use signing::{PUBLIC_KEY_BYTES, SIGNATURE_BYTES, SigningKey, verify};
 pub use spec::{MacSpec, MaterialSpec, PairSpec};
 pub use symmetric::{MATERIAL_BYTES, SymmetricMaterial};
+pub use token_key::{TokenAlgorithm, TokenCurve, TokenKey};
 pub use zeroize::Zeroizing;

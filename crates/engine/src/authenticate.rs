@@ -23,12 +23,13 @@ const SIGNING_KEYS_MAX: usize = 10_000;
 
 /// Where credentials come from; the identity service implements it.
 pub trait Identities: Send + Sync {
-    /// The credential of an access key, when it is known and active, with the version of its row.
+    /// The credential of an access key that is known and active, or of the session that a token opens.
     fn credential<'a>(
         &'a self,
         call: &'a mut Call<'_>,
         access_key_id: &'a str,
-    ) -> BoxFuture<'a, Result<Option<(Credential, Seen)>, Fault>>;
+        session_token: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Presented, Fault>>;
 
     /// Whether an account is open. The identities of a closed one do not authenticate, and its resources refuse.
     fn is_account_open<'a>(&'a self, call: &'a mut Call<'_>, account: &'a str) -> BoxFuture<'a, Result<bool, Fault>> {
@@ -56,6 +57,16 @@ pub trait Identities: Send + Sync {
         let _ = call;
         Box::pin(async { Ok(CallerPolicies::default()) })
     }
+}
+
+/// What an access key id and, if there is one, a session token stand for.
+pub enum Presented {
+    /// Nothing: the key is unknown or inactive, the token is not this key's, or whom it is about is gone.
+    Unknown,
+    /// A session that has ended.
+    Expired,
+    /// A credential; a long-term one with the version of its row.
+    Known(Box<Credential>, Option<Seen>),
 }
 
 /// Whether a principal that a policy or a grant names is there.
@@ -130,7 +141,7 @@ impl Engine {
 
     async fn judge(&self, claim: &SignatureClaim, meta: &CallMeta) -> Result<Caller, Refusal> {
         scope(claim)?;
-        let (credential, seen) = match self.authentication() {
+        let presented = match self.authentication() {
             Authentication::DangerAnyCredential { default_account } => {
                 fresh(claim, self.clock().wall())?;
                 return Ok(unchecked(claim, *default_account));
@@ -138,19 +149,21 @@ impl Engine {
             Authentication::Verify(identities) => {
                 let system = Caller::system(&claim.region);
                 let mut call = Call::new(self, &system, meta);
-                let found = open_credential(&**identities, &mut call, &claim.access_key_id).await;
-                found
-                    .map_err(|fault| self.internal(&fault))?
-                    .map_or((None, None), |(one, seen)| (Some(one), Some(seen)))
+                let found = present(&**identities, &mut call, claim).await;
+                found.map_err(|fault| self.internal(&fault))?
             }
         };
-        let secret = credential.as_ref().map_or(&[0_u8; 40][..], |credential| credential.secret.expose());
+        let (secret, seen) = match &presented {
+            Presented::Known(credential, seen) => (credential.secret.expose(), *seen),
+            Presented::Unknown | Presented::Expired => (&[0_u8; 40][..], None),
+        };
         let key = self.signing_keys().derive(claim, secret, seen);
         let expected = claviger_crypto::hmac_sha256(key.expose(), &claim.string_to_sign);
         let right = claviger_crypto::constant_time_eq(&expected, &claim.signature);
-        // Session tokens are not issued yet, so none can be right.
-        let Some(credential) = credential.filter(|_| claim.session_token.is_none()) else {
-            return Err(Refusal::UnrecognizedClient);
+        let credential = match presented {
+            Presented::Unknown => return Err(Refusal::UnrecognizedClient),
+            Presented::Expired => return Err(Refusal::ExpiredToken),
+            Presented::Known(credential, _) => *credential,
         };
         if !right {
             return Err(Refusal::InvalidSignature);
@@ -166,15 +179,15 @@ impl Engine {
     }
 }
 
-/// The credential of an access key whose account is open.
-async fn open_credential(
-    identities: &dyn Identities,
-    call: &mut Call<'_>,
-    access_key_id: &str,
-) -> Result<Option<(Credential, Seen)>, Fault> {
-    let Some((credential, seen)) = identities.credential(call, access_key_id).await? else { return Ok(None) };
-    let open = identities.is_account_open(call, &credential.account).await?;
-    Ok(open.then_some((credential, seen)))
+/// What a claim presents, if its account is open.
+async fn present(identities: &dyn Identities, call: &mut Call<'_>, claim: &SignatureClaim) -> Result<Presented, Fault> {
+    let presented = identities.credential(call, &claim.access_key_id, claim.session_token.as_deref()).await?;
+    if let Presented::Known(credential, _) = &presented
+        && !identities.is_account_open(call, &credential.account).await?
+    {
+        return Ok(Presented::Unknown);
+    }
+    Ok(presented)
 }
 
 impl Call<'_> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use claviger_policy::{Decision, Document, GrantReference, PrincipalName, ResourcePolicy, Sources, Subject, UniqueId};
+use claviger_policy::{Context, Decision, Document, GrantReference, PrincipalName, Sources, Subject, UniqueId};
 
 use crate::call::Call;
 use crate::conditions::{Conditions, Facts};
@@ -49,13 +49,34 @@ pub(crate) fn decide(
     facts: &dyn Fn() -> Facts,
 ) -> Answered {
     let context = Conditions::new(call, &question.resource, question.resource_account, facts);
+    with_sources(call, question, policies, grants, &context, |asked, sources| {
+        let decision = claviger_policy::decide(asked, sources);
+        let refusal = (!decision.is_allowed()).then(|| match &question.named {
+            Named::ByArn => decision.denial_message(asked, Subject::Named),
+            Named::ByCiphertext => decision.denial_message(asked, Subject::Ciphertext),
+            Named::Role => decision.denial_message(asked, Subject::Role),
+            Named::As(name) => decision.denial_message_about(asked, Some(name)),
+        });
+        Answered { decision, refusal }
+    })
+}
+
+/// Puts the question as `policy` takes it.
+pub(crate) fn with_sources<T>(
+    call: &Call<'_>,
+    question: &Question,
+    policies: &CallerPolicies,
+    grants: &[Grant],
+    context: &dyn Context,
+    answer: impl FnOnce(&claviger_policy::Question<'_>, &Sources<'_>) -> T,
+) -> T {
     let asked = claviger_policy::Question {
         principal: call.caller().principal(),
         action: question.action,
         resource_arn: &question.resource,
         resource_account: question.resource_account,
         cross_account_capable: question.cross_account,
-        context: &context,
+        context,
     };
     let identity: Vec<&Document> = policies.identity.iter().map(AsRef::as_ref).collect();
     let session: Option<Vec<&Document>> =
@@ -73,20 +94,14 @@ pub(crate) fn decide(
         })
         .collect();
     let sources = Sources {
-        resource_policy: question.resource_policy.as_deref().map_or(ResourcePolicy::None, ResourcePolicy::MustAgree),
+        resource_policy: question.resource_policy.of_policy(),
         identity_policies: &identity,
         boundary: policies.boundary.as_deref(),
         session_policies: session.as_deref(),
         service_control_policies: &levels,
         grants: &grants,
     };
-    let decision = claviger_policy::decide(&asked, &sources);
-    let subject = match question.named {
-        Named::ByArn => Subject::Named,
-        Named::ByCiphertext => Subject::Ciphertext,
-    };
-    let refusal = (!decision.is_allowed()).then(|| decision.denial_message(&asked, subject));
-    Answered { decision, refusal }
+    answer(&asked, &sources)
 }
 
 /// Whether a grant could turn the refusal: a deny stands against every grant.

@@ -67,6 +67,10 @@ impl<'e> Call<'e> {
         self.engine.heavy().submit(self.caller.account(), work)
     }
 
+    pub(crate) const fn engine(&self) -> &'e Engine {
+        self.engine
+    }
+
     pub(crate) fn clock(&self) -> &'e dyn Clock {
         self.engine.clock()
     }

@@ -1,10 +1,13 @@
 //! Who calls, from where, and with what: facts fixed before a call is opened.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use claviger_api::Timestamp;
-use claviger_policy::Principal;
+use claviger_policy::{AccountId, Document, Principal};
 use claviger_secret::LogText;
+
+use crate::engine::Engine;
 
 /// An authenticated caller. Made by [`crate::Engine::authenticate`] and, for background work, by the
 /// engine itself; nowhere else.
@@ -50,7 +53,7 @@ impl Caller {
 }
 
 /// What conditions may ask about a principal beyond its name. A root user with a long-term key has none of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct PrincipalTraits {
     /// `aws:userid` of a user, or of a session: `AIDA..`, `AROA..:session`, `account:name`. Unused for a root user, whose
     /// id is its account.
@@ -60,10 +63,12 @@ pub struct PrincipalTraits {
     pub tags: Vec<(String, String)>,
     /// The session, when the credentials are temporary.
     pub session: Option<Session>,
+    /// The subject of the token whose bearer asks for a role.
+    pub subject: Option<String>,
 }
 
 /// A session of temporary credentials.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Session {
     /// When the credentials were issued, by the wall clock (`aws:TokenIssueTime`).
     pub issued_at: Timestamp,
@@ -73,13 +78,61 @@ pub struct Session {
     pub source_identity: Option<String>,
     /// `aws:FederatedProvider`: who vouched for a web identity.
     pub federated_provider: Option<String>,
+    /// The policies that were passed when the session was made; `None` when none were.
+    pub policies: Option<Vec<Arc<Document>>>,
+    /// The session tags that sessions made from this one inherit.
+    pub transitive_tags: Vec<(String, String)>,
+    /// What remains of a web identity's claims, as condition keys with their values: `HOST/PATH:sub`.
+    pub claims: Vec<(String, Vec<String>)>,
 }
 
 impl Session {
-    /// A session without a second factor, source identity or federation.
+    /// A session without a second factor, source identity, federation, policies or tags.
     #[must_use]
     pub const fn issued_at(issued_at: Timestamp) -> Self {
-        Self { issued_at, second_factor_at: None, source_identity: None, federated_provider: None }
+        Self {
+            issued_at,
+            second_factor_at: None,
+            source_identity: None,
+            federated_provider: None,
+            policies: None,
+            transitive_tags: Vec::new(),
+            claims: Vec::new(),
+        }
+    }
+}
+
+/// The bearer of a provider's token that an identity service has checked.
+#[derive(Clone, Debug)]
+pub struct TokenBearer {
+    /// The account that the provider belongs to.
+    pub account: AccountId,
+    /// The provider's ARN.
+    pub provider_arn: String,
+    /// For whom the token was made.
+    pub audience: String,
+    /// Whom it is about.
+    pub subject: String,
+}
+
+impl Engine {
+    /// The caller of an operation that no signature protects, before its token is believed.
+    #[must_use]
+    pub fn anonymous(&self, region: &str) -> Caller {
+        Caller { principal: Principal::web_identity(AccountId::NOBODY, ""), ..Caller::system(region) }
+    }
+
+    /// The caller that a checked token makes known. To be called by the identity service alone.
+    #[must_use]
+    pub fn token_bearer(&self, bearer: &TokenBearer, region: &str) -> Caller {
+        let TokenBearer { account, provider_arn, audience, subject } = bearer;
+        let traits = PrincipalTraits {
+            unique_id: Some(format!("{provider_arn}:{audience}:{subject}")),
+            subject: Some(subject.clone()),
+            ..PrincipalTraits::default()
+        };
+        let (principal, account) = (Principal::web_identity(*account, provider_arn), account.as_str().to_owned());
+        Caller { principal, account, traits, ..Caller::system(region) }
     }
 }
 

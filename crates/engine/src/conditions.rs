@@ -65,9 +65,19 @@ const OF_SERVICES: [&str; 3] = ["aws:tagkeys", "aws:requesttag/", "aws:resourcet
 
 /// What a service knows of a request: values by condition key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Facts(Vec<(Cow<'static, str>, Vec<String>)>);
+pub struct Facts {
+    values: Vec<(Cow<'static, str>, Vec<String>)>,
+    second_factor: bool,
+}
 
 impl Facts {
+    /// The request itself carries a second factor that was checked: `aws:MultiFactorAuthPresent` and
+    /// `aws:MultiFactorAuthAge` say so for this call.
+    #[must_use]
+    pub fn with_second_factor(self, shown: bool) -> Self {
+        Self { second_factor: shown, ..self }
+    }
+
     /// Adds a key with one value, for example `kms:KeySpec`; the name's letter case is of no account.
     ///
     /// Two values under names that are the same condition key (an encryption context may have `App` and `app`) leave
@@ -93,7 +103,7 @@ impl Facts {
         key: impl Into<Cow<'static, str>>,
         values: impl IntoIterator<Item = V>,
     ) -> Self {
-        self.0.push((key.into(), values.into_iter().map(Into::into).collect()));
+        self.values.push((key.into(), values.into_iter().map(Into::into).collect()));
         self
     }
 
@@ -105,13 +115,13 @@ impl Facts {
         pairs: impl IntoIterator<Item = (N, V)>,
     ) -> Self {
         for (name, value) in pairs {
-            self.0.push((Cow::Owned(format!("{family}{}", name.as_ref())), vec![value.into()]));
+            self.values.push((Cow::Owned(format!("{family}{}", name.as_ref())), vec![value.into()]));
         }
         self
     }
 
-    fn values(&self, key: &str) -> Option<Vec<Cow<'_, str>>> {
-        let same = self.0.iter().filter(|(name, _)| is_same_key(name, key));
+    pub(crate) fn values(&self, key: &str) -> Option<Vec<Cow<'_, str>>> {
+        let same = self.values.iter().filter(|(name, _)| is_same_key(name, key));
         let values: Vec<_> = same.flat_map(|(_, values)| values).map(|value| Cow::Borrowed(value.as_str())).collect();
         (!values.is_empty()).then_some(values)
     }
@@ -154,6 +164,12 @@ impl<'a> Conditions<'a> {
         match key {
             "aws:currenttime" => Some(self.now.to_iso8601().into()),
             "aws:epochtime" => Some(self.now.seconds().to_string().into()),
+            // The bearer of a token signs nothing.
+            "aws:principalaccount" if principal.provider_arn().is_some() => Some("anonymous".into()),
+            "aws:principaltype" if principal.provider_arn().is_some() => Some("Anonymous".into()),
+            "aws:principalarn" | "aws:principalisawsservice" | "aws:userid" if principal.provider_arn().is_some() => {
+                None
+            }
             "aws:principalaccount" => Some(caller.account().into()),
             "aws:principalarn" => Some(self.principal_arn().into()),
             "aws:principaltype" => Some(principal_type(principal.kind()).into()),
@@ -205,6 +221,13 @@ impl<'a> Conditions<'a> {
         }
     }
 
+    /// What remains of the claims of the token that the session began with.
+    fn claim(&self, key: &str) -> Option<Vec<Cow<'_, str>>> {
+        let claims = &self.caller.traits().session.as_ref()?.claims;
+        let (_, values) = claims.iter().find(|(name, _)| is_same_key(name, key))?;
+        Some(values.iter().map(|value| Cow::from(value.as_str())).collect())
+    }
+
     fn principal_tag(&self, name: &str) -> Option<Vec<Cow<'_, str>>> {
         let tags = self.caller.traits().tags.iter();
         let values: Vec<_> =
@@ -218,11 +241,17 @@ impl Context for Conditions<'_> {
         if let Some(name) = key.strip_prefix("aws:principaltag/") {
             return self.principal_tag(name);
         }
+        let facts = || self.facts.get_or_init(self.make_facts);
+        match key {
+            "aws:multifactorauthpresent" if facts().second_factor => return Some(vec!["true".into()]),
+            "aws:multifactorauthage" if facts().second_factor => return Some(vec!["0".into()]),
+            _ => {}
+        }
         let of_engine = key.starts_with("aws:") && !OF_SERVICES.iter().any(|head| key.starts_with(head));
         if of_engine {
             return self.global(key).map(|value| vec![value]);
         }
-        self.facts.get_or_init(self.make_facts).values(key)
+        self.claim(key).or_else(|| facts().values(key))
     }
 }
 
@@ -290,7 +319,7 @@ mod tests {
         let traits = PrincipalTraits {
             unique_id: Some("AIDAEXAMPLE".to_owned()),
             tags: vec![("Team".to_owned(), "blue".to_owned())],
-            session: None,
+            ..PrincipalTraits::default()
         };
         check(
             &caller(Principal::user(home(), "/team/a/", "alice"), traits),
@@ -355,6 +384,51 @@ mod tests {
                 ("aws:PrincipalType", Some("FederatedUser")),
                 ("aws:username", None),
                 ("aws:userid", None),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_second_factor_of_the_request_itself() {
+        let (meta, clock) = (CallMeta::system(), Still);
+        let caller = caller(Principal::user(home(), "/", "alice"), PrincipalTraits::default());
+        for (shown, present, age) in [(true, Some("true"), Some("0")), (false, None, None)] {
+            let conditions = Conditions {
+                caller: &caller,
+                meta: &meta,
+                now: clock.now(),
+                clock: &clock,
+                resource_account: None,
+                make_facts: &|| Facts::default().with_second_factor(shown),
+                facts: OnceCell::new(),
+            };
+            let value = |text: Option<&'static str>| text.map(|text| vec![Cow::from(text)]);
+            assert_eq!(conditions.values("aws:multifactorauthpresent"), value(present));
+            assert_eq!(conditions.values("aws:multifactorauthage"), value(age));
+        }
+    }
+
+    #[test]
+    fn what_remains_of_a_web_identity() {
+        let claims = vec![("a.example:sub".to_owned(), vec!["someone".to_owned()])];
+        let session = Session { claims, ..Session::issued_at(Timestamp::from_seconds(START)) };
+        let traits = PrincipalTraits { session: Some(session), ..PrincipalTraits::default() };
+        check(
+            &caller(Principal::role_session(home(), "/", "worker", "one"), traits),
+            &[("A.example:SUB", Some("someone")), ("a.example:aud", None), ("b.example:sub", None)],
+        );
+    }
+
+    #[test]
+    fn the_bearer_of_a_token() {
+        check(
+            &caller(Principal::web_identity(home(), "provider"), PrincipalTraits::default()),
+            &[
+                ("aws:PrincipalArn", None),
+                ("aws:userid", None),
+                ("aws:PrincipalAccount", Some("anonymous")),
+                ("aws:PrincipalType", Some("Anonymous")),
+                ("aws:username", None),
             ],
         );
     }

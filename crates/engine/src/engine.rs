@@ -279,6 +279,23 @@ impl Engine {
         self.parts.audit.append(pending, &event, Err(error)).map_err(|_| self.unrecorded())
     }
 
+    /// The same for an operation that nobody signs. Only so many are recorded in a second: the rest are turned away, so
+    /// that nobody fills the log from outside.
+    ///
+    /// # Errors
+    /// [`Refusal::InternalFailure`] when the record could not be written, [`Refusal::ServiceUnavailable`] for the rest.
+    pub fn invalid_unsigned<T>(
+        &self,
+        meta: &CallMeta,
+        row: &crate::OperationRow,
+        error: ServiceError,
+    ) -> Result<Recorded<Answer<T>>, Refusal> {
+        if !self.may_record_refusal() {
+            return Err(Refusal::ServiceUnavailable);
+        }
+        self.invalid(&self.anonymous("us-east-1"), meta, row, error)
+    }
+
     /// Commits what was written under what was seen, with the record's outbox row.
     pub(crate) async fn commit(
         &self,

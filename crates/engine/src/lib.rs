@@ -12,7 +12,9 @@ mod codec;
 mod committer;
 mod conditions;
 mod due;
+mod egress;
 mod engine;
+mod explain;
 mod fault;
 mod faults;
 mod heavy;
@@ -25,22 +27,24 @@ mod record;
 mod seed;
 mod trail;
 
-pub use authenticate::{Authentication, CLOCK_SKEW_MILLIS, Identities, Standing};
+pub use authenticate::{Authentication, CLOCK_SKEW_MILLIS, Identities, Presented, Standing};
 pub use authorize::{CallerPolicies, Grant};
 pub use call::Call;
-pub use caller::{CallMeta, Caller, Chance, Clock, Credential, PrincipalTraits, Session, TlsFacts};
+pub use caller::{CallMeta, Caller, Chance, Clock, Credential, PrincipalTraits, Session, TlsFacts, TokenBearer};
 pub use claviger_audit::{Recorded, Text, Value};
 pub use claviger_store::BoxFuture;
 pub use codec::{BadRecord, Reader, Writer};
 pub use committer::Integrity;
 pub use conditions::{CONDITION_KEYS, Conditions, Facts};
 pub use due::Due;
+pub use egress::{Egress, EgressError, Fetched};
 pub use engine::{COMMIT_RETRIES_MAX, Engine, Parts};
 pub use fault::{ApiError, CommonError, CommonNames, Fault, InjectedError, THROTTLED};
 pub use faults::{InjectedFault, InjectedFaults, RULES_MAX};
 pub use open::{Deployment, DeploymentError};
 pub use operation::{
-    Answer, Audited, Authorized, DueJob, JobOutcome, Jobs, Named, Operation, OperationRow, Outcome, Question, Writes,
+    Answer, Audited, Authorized, DueJob, JobOutcome, Jobs, Named, Operation, OperationRow, Outcome, Question,
+    ResourceRule, Writes,
 };
 pub use operator::{Command, CommandError, CommandWork, Commanded, EngineState, Operator};
 pub use record::{Record, Row, RowKey, Seen};

@@ -1,10 +1,11 @@
 //! What the engine asks of a service: its operations, one type each.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use claviger_api::{ServiceError, Timestamp};
 use claviger_audit::Value;
-use claviger_policy::Decision;
+use claviger_policy::{Decision, Document, ResourcePolicy};
 
 use crate::authorize::Grant;
 use crate::call::Call;
@@ -34,20 +35,49 @@ pub struct Question {
     /// The account that owns the resource; the caller's for `*`.
     pub resource_account: claviger_policy::AccountId,
     /// The resource's own policy, where it has one.
-    pub resource_policy: Option<std::sync::Arc<claviger_policy::Document>>,
+    pub resource_policy: ResourceRule,
     /// Whether the operation may be used on another account's resource at all.
     pub cross_account: bool,
     /// How the resource is named in a refusal.
     pub named: Named,
 }
 
+/// The resource's own policy, and what the kind of the resource demands of it.
+#[derive(Clone, Debug, Default)]
+pub enum ResourceRule {
+    /// The resource has none: identity policies of its own account alone decide.
+    #[default]
+    NoPolicy,
+    /// A key's: it must agree, whatever identity policies say.
+    KeyPolicy(Arc<Document>),
+    /// A role's: who may take the role.
+    TrustPolicy(Arc<Document>),
+    /// Policies open nothing by themselves: only the question's grants do.
+    GrantsOnly,
+}
+
+impl ResourceRule {
+    pub(crate) fn of_policy(&self) -> ResourcePolicy<'_> {
+        match self {
+            Self::NoPolicy => ResourcePolicy::None,
+            Self::KeyPolicy(document) => ResourcePolicy::MustAgree(document),
+            Self::TrustPolicy(document) => ResourcePolicy::Trust(document),
+            Self::GrantsOnly => ResourcePolicy::GrantsOnly,
+        }
+    }
+}
+
 /// How a refusal names the resource.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Named {
     /// By its ARN.
     ByArn,
     /// The caller only sent a ciphertext: the key behind it is not told.
     ByCiphertext,
+    /// A role that is to be taken: the refusal gives no reason.
+    Role,
+    /// By this text: IAM says `user alice`. Nothing is kept back, so only for what the caller named itself.
+    As(String),
 }
 
 /// Proof that authorization allowed the operation on these resources. Only the engine makes one, it is used up by

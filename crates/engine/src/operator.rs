@@ -105,15 +105,16 @@ pub struct EngineState {
     pub audit_head: Head,
     /// How many entries of the audit log are signed and on disk; 0 for a log in memory.
     pub audit_synced: u64,
-    /// Calls that ended without a record, since the log could not be written. None was answered with more than an error.
+    /// Calls that ended without a record, since the log could not be written. None was answered with more than an
+    /// error.
     pub audit_unrecorded: u64,
     /// Groups of rows, of 256, that do not add up and are refused.
     pub groups_refused: usize,
 }
 
 impl Engine {
-    /// Runs a command: `work` reads and says what is to be written, and the record travels in the same commit. As with a
-    /// call, the answer exists only with its record.
+    /// Runs a command: `work` reads and says what is to be written, and the record travels in the same commit. As with
+    /// a call, the answer exists only with its record.
     ///
     /// # Errors
     /// [`Fault::Audit`] when the record could not be written.

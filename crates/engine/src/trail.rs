@@ -2,11 +2,11 @@
 
 use claviger_api::{Refusal, ServiceError, SignatureClaim};
 use claviger_audit::{Call as Head, Event, EventType, Resource, Text, Time, Value};
-use claviger_policy::Decision;
+use claviger_policy::{Decision, PrincipalKind};
 
 use crate::engine::Engine;
 use crate::operation::{Audited, OperationRow};
-use crate::{CallMeta, Caller};
+use crate::{CallMeta, Caller, PrincipalTraits, Session};
 
 /// What is known when the call starts.
 pub(crate) fn head(engine: &Engine, caller: &Caller, meta: &CallMeta, row: &OperationRow) -> Head {
@@ -42,14 +42,87 @@ pub(crate) fn event_id(engine: &Engine) -> String {
     uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
 }
 
+/// `userIdentity` (reference/events.md section 1).
 fn identity(caller: &Caller) -> Value {
-    Value::object([
-        ("type", Value::public_text("Root")),
-        ("principalId", Value::public_text(caller.account())),
-        ("arn", Value::public_text(caller.principal().arn())),
+    let (principal, traits) = (caller.principal(), caller.traits());
+    if let Some(provider) = principal.provider_arn() {
+        return bearer(provider, traits);
+    }
+    let unique_id = traits.unique_id.as_deref().unwrap_or_else(|| caller.account());
+    let (kind, user_name) = match principal.kind() {
+        PrincipalKind::Root => ("Root", None),
+        PrincipalKind::User => ("IAMUser", principal.arn().rsplit('/').next()),
+        PrincipalKind::RoleSession => ("AssumedRole", None),
+        PrincipalKind::FederatedUser => ("FederatedUser", None),
+    };
+    let mut identity = Value::object([
+        ("type", Value::public_text(kind)),
+        ("principalId", Value::public_text(unique_id)),
+        ("arn", Value::public_text(principal.arn())),
         ("accountId", Value::public_text(caller.account())),
         ("accessKeyId", Value::public_text(caller.access_key_id())),
+    ]);
+    if let Some(name) = user_name {
+        identity = identity.with("userName", Value::public_text(name));
+    }
+    match &traits.session {
+        Some(session) => identity.with("sessionContext", session_context(caller, session)),
+        None => identity,
+    }
+}
+
+/// Whoever bears a provider's token; an empty provider is one that was not believed.
+fn bearer(provider: &str, traits: &PrincipalTraits) -> Value {
+    if provider.is_empty() {
+        return Value::object([("type", Value::public_text("Unknown"))]);
+    }
+    Value::object([
+        ("type", Value::public_text("WebIdentityUser")),
+        ("principalId", Value::public_text(traits.unique_id.as_deref().unwrap_or_default())),
+        ("userName", Value::public_text(traits.subject.as_deref().unwrap_or_default())),
+        ("identityProvider", Value::public_text(provider)),
     ])
+}
+
+fn session_context(caller: &Caller, session: &Session) -> Value {
+    let principal = caller.principal();
+    let mut context = Value::object([(
+        "attributes",
+        Value::object([
+            ("creationDate", Value::public_text(&session.issued_at.to_iso8601())),
+            ("mfaAuthenticated", Value::public_text(&session.second_factor_at.is_some().to_string())),
+        ]),
+    )]);
+    if let Some(issuer) = principal.parent_arn() {
+        let name = issuer.rsplit('/').next().filter(|_| !issuer.ends_with(":root"));
+        let kind = match principal.kind() {
+            PrincipalKind::RoleSession => "Role",
+            _ if name.is_none() => "Root",
+            _ => "IAMUser",
+        };
+        let id = principal.unique_id().map_or_else(|| caller.account().to_owned(), ToString::to_string);
+        let mut shown = Value::object([
+            ("type", Value::public_text(kind)),
+            ("principalId", Value::public_text(&id)),
+            ("arn", Value::public_text(issuer)),
+            ("accountId", Value::public_text(caller.account())),
+        ]);
+        if let Some(name) = name {
+            shown = shown.with("userName", Value::public_text(name));
+        }
+        context = context.with("sessionIssuer", shown);
+    }
+    if let Some(provider) = &session.federated_provider {
+        let federation = Value::object([
+            ("federatedProvider", Value::public_text(provider)),
+            ("attributes", Value::object::<&str, Value>([])),
+        ]);
+        context = context.with("webIdFederationData", federation);
+    }
+    match &session.source_identity {
+        Some(source) => context.with("sourceIdentity", Value::public_text(source)),
+        None => context,
+    }
 }
 
 /// What is known when the call ends.
@@ -64,10 +137,8 @@ pub(crate) fn event(
     event.request_parameters = request_parameters;
     event.response_elements = response_elements;
     event.additional_event_data = (!matches!(additional, Value::Null)).then_some(additional);
-    let resources = resources.iter().map(|(arn, account)| Resource {
-        account: Text::public(account),
-        kind: "AWS::KMS::Key".into(),
-        arn: Text::public(arn),
+    let resources = resources.iter().filter_map(|(arn, account)| {
+        Some(Resource { account: Text::public(account), kind: kind(arn)?.into(), arn: Text::public(arn) })
     });
     event.resources = Some(resources.collect());
     event.decision = (!decisions.is_empty()).then(|| Value::list(decisions.iter().map(decision)));
@@ -77,10 +148,27 @@ pub(crate) fn event(
     }
 }
 
+/// CloudTrail's word for what an ARN names; what it has no word for is not listed.
+fn kind(arn: &str) -> Option<&'static str> {
+    let mut parts = arn.splitn(6, ':').skip(2);
+    let (service, resource) = (parts.next()?, parts.nth(2)?);
+    match (service, resource.split('/').next()?) {
+        ("iam", "user") => Some("AWS::IAM::User"),
+        ("iam", "group") => Some("AWS::IAM::Group"),
+        ("iam", "role") => Some("AWS::IAM::Role"),
+        ("iam", "policy") => Some("AWS::IAM::Policy"),
+        ("iam", "mfa") => Some("AWS::IAM::VirtualMFADevice"),
+        ("iam", "oidc-provider") => Some("AWS::IAM::OIDCProvider"),
+        ("iam" | "sts", _) => None,
+        _ => Some("AWS::KMS::Key"),
+    }
+}
+
 fn decision(decision: &Decision) -> Value {
     let statements = decision.statements().map(|statement| {
         Value::object([
             ("source", Value::public_text(&format!("{:?}", statement.source))),
+            ("policy", Value::from(i64::try_from(statement.policy).unwrap_or(i64::MAX))),
             ("statement", Value::from(i64::try_from(statement.statement).unwrap_or(i64::MAX))),
         ])
     });
@@ -108,5 +196,102 @@ impl Engine {
         let event = Event::new(true).failed(Text::public(&format!("{refusal:?}")), None);
         // The refusal itself is data-free and is answered in any case; a full disk already shows elsewhere.
         drop(self.audit().append(pending, &event, ()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use claviger_api::Timestamp;
+    use claviger_policy::{AccountId, Principal, UniqueId};
+
+    use super::*;
+
+    const USER: &str = "AIDAABCDEFGHIJKLMNOPQ";
+    const ROLE: &str = "AROAABCDEFGHIJKLMNOPQ";
+
+    fn home() -> AccountId {
+        AccountId::parse("111122223333").unwrap()
+    }
+
+    fn session() -> Session {
+        Session { source_identity: Some("alice".to_owned()), ..Session::issued_at(Timestamp::from_seconds(0)) }
+    }
+
+    #[track_caller]
+    fn check(principal: Principal, unique_id: Option<&str>, session: Option<Session>, expected: &str) {
+        let traits = PrincipalTraits { unique_id: unique_id.map(str::to_owned), session, ..PrincipalTraits::default() };
+        let access_key_id = "ASIAX".to_owned();
+        let account = principal.account().as_str().to_owned();
+        let caller = Caller { principal, account, access_key_id, traits, ..Caller::system("eu-central-1") };
+        assert_eq!(identity(&caller).to_json(), expected);
+    }
+
+    #[test]
+    fn roots_and_users() {
+        let root = r#""arn":"arn:aws:iam::111122223333:root","accountId":"111122223333","accessKeyId":"ASIAX"}"#;
+        let root = format!(r#"{{"type":"Root","principalId":"111122223333",{root}"#);
+        check(Principal::root(home()), None, None, &root);
+        let user = Principal::user(home(), "/a/", "alice");
+        let shown = r#"{"type":"IAMUser","principalId":"AIDAABCDEFGHIJKLMNOPQ","arn":"arn:aws:iam::111122223333:user/a/alice","accountId":"111122223333","accessKeyId":"ASIAX","userName":"alice"}"#;
+        check(user.clone(), Some(USER), None, shown);
+        let with_factor = Session { second_factor_at: Some(Timestamp::from_seconds(0)), ..session() };
+        let context = r#","sessionContext":{"attributes":{"creationDate":"1970-01-01T00:00:00Z","mfaAuthenticated":"true"},"sourceIdentity":"alice"}}"#;
+        check(user, Some(USER), Some(with_factor), &shown.replace("\"alice\"}", &format!("\"alice\"{context}")));
+    }
+
+    #[test]
+    fn sessions_name_who_issued_them() {
+        let role = Principal::role_session(home(), "/a/", "worker", "one");
+        let role = role.with_unique_id(UniqueId::parse(ROLE).unwrap());
+        let federated = Session { federated_provider: Some("provider".to_owned()), ..session() };
+        check(
+            role,
+            Some("AROAABCDEFGHIJKLMNOPQ:one"),
+            Some(federated),
+            r#"{"type":"AssumedRole","principalId":"AROAABCDEFGHIJKLMNOPQ:one","arn":"arn:aws:sts::111122223333:assumed-role/worker/one","accountId":"111122223333","accessKeyId":"ASIAX","sessionContext":{"attributes":{"creationDate":"1970-01-01T00:00:00Z","mfaAuthenticated":"false"},"sessionIssuer":{"type":"Role","principalId":"AROAABCDEFGHIJKLMNOPQ","arn":"arn:aws:iam::111122223333:role/a/worker","accountId":"111122223333","userName":"worker"},"webIdFederationData":{"federatedProvider":"provider","attributes":{}},"sourceIdentity":"alice"}}"#,
+        );
+        let plain = || Some(Session { source_identity: None, ..session() });
+        let guest = Principal::federated_user(home(), "arn:aws:iam::111122223333:user/alice", "guest");
+        check(
+            guest.with_unique_id(UniqueId::parse(USER).unwrap()),
+            Some("111122223333:guest"),
+            plain(),
+            r#"{"type":"FederatedUser","principalId":"111122223333:guest","arn":"arn:aws:sts::111122223333:federated-user/guest","accountId":"111122223333","accessKeyId":"ASIAX","sessionContext":{"attributes":{"creationDate":"1970-01-01T00:00:00Z","mfaAuthenticated":"false"},"sessionIssuer":{"type":"IAMUser","principalId":"AIDAABCDEFGHIJKLMNOPQ","arn":"arn:aws:iam::111122223333:user/alice","accountId":"111122223333","userName":"alice"}}}"#,
+        );
+        let guest = Principal::federated_user(home(), &home().root_arn(), "guest");
+        check(
+            guest,
+            Some("111122223333:guest"),
+            plain(),
+            r#"{"type":"FederatedUser","principalId":"111122223333:guest","arn":"arn:aws:sts::111122223333:federated-user/guest","accountId":"111122223333","accessKeyId":"ASIAX","sessionContext":{"attributes":{"creationDate":"1970-01-01T00:00:00Z","mfaAuthenticated":"false"},"sessionIssuer":{"type":"Root","principalId":"111122223333","arn":"arn:aws:iam::111122223333:root","accountId":"111122223333"}}}"#,
+        );
+    }
+
+    #[test]
+    fn what_arns_name() {
+        for (arn, expected) in [
+            ("arn:aws:kms:eu-central-1:111122223333:key/x", Some("AWS::KMS::Key")),
+            ("arn:aws:kms:eu-central-1:111122223333:alias/x", Some("AWS::KMS::Key")),
+            ("arn:aws:iam::111122223333:role/a/b", Some("AWS::IAM::Role")),
+            ("arn:aws:iam::111122223333:user/a", Some("AWS::IAM::User")),
+            ("arn:aws:iam::111122223333:root", None),
+            ("arn:aws:sts::111122223333:federated-user/a", None),
+            ("x", None),
+        ] {
+            assert_eq!(kind(arn), expected, "{arn}");
+        }
+    }
+
+    #[test]
+    fn bearers_of_tokens() {
+        check(Principal::web_identity(home(), ""), None, None, r#"{"type":"Unknown"}"#);
+        check(
+            Principal::web_identity(home(), "provider"),
+            Some("provider:app:someone"),
+            None,
+            r#"{"type":"WebIdentityUser","principalId":"provider:app:someone","userName":"","identityProvider":"provider"}"#,
+        );
     }
 }

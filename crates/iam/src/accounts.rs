@@ -8,7 +8,9 @@ use claviger_engine::{
 };
 use claviger_policy::AccountId;
 
-use crate::records::{AccessKey, Account, Fence, access_key_key, access_key_quota, account_key, own_access_key};
+use crate::records::{
+    AccessKey, Account, Fence, LastUse, access_key_key, access_key_quota, account_key, last_use_key, own_access_key,
+};
 use crate::{IamError, RootCredential, access_keys};
 
 /// The longest name of an account, in characters; AWS's bound.
@@ -19,8 +21,8 @@ pub const ACCOUNTS_PAGE: usize = 1_000;
 const ROOT_KEYS_MAX: usize = 2;
 const FACTS: &str = "iam account facts";
 
-/// What may change about an account. It is a row of each account's own, apart from the rows that list the accounts: those
-/// are guarded together, and when one of them is lost the others must stay as closed or open as they were.
+/// What may change about an account. It is a row of each account's own, apart from the rows that list the accounts:
+/// those are guarded together, and when one of them is lost the others must stay as closed or open as they were.
 pub(crate) struct AccountFacts {
     pub(crate) name: String,
     pub(crate) closed: Option<Timestamp>,
@@ -80,7 +82,8 @@ pub(crate) async fn begin(call: &mut Call<'_>, writes: &mut Writes, account: &st
     Ok(())
 }
 
-/// Gives facts to the accounts that an older release made without. Until then each of their calls asks the store in vain.
+/// Gives facts to the accounts that an older release made without. Until then each of their calls asks the store in
+/// vain.
 ///
 /// # Errors
 /// A [`Fault`] of the store; some may have their facts then.
@@ -142,8 +145,8 @@ impl CommandWork for MakeAccount<'_> {
     }
 }
 
-/// Gives an account's root another access key; with `replace`, in place of those that it has. The caller has checked that
-/// the operator holds the unseal secret, and `proven` says what came of it: a refusal is recorded too.
+/// Gives an account's root another access key; with `replace`, in place of those that it has. The caller has checked
+/// whether the operator holds the unseal secret, and `proven` says what came of it: a refusal is recorded too.
 ///
 /// # Errors
 /// Outside, [`Fault::Audit`]; inside, `WrongUnsealSecret`, `NoSuchAccount` or `TooManyAccessKeys`.
@@ -182,6 +185,10 @@ impl CommandWork for MakeRootCredentials {
             let key = access_key_key(own.rest());
             if call.row::<AccessKey>(&key).await?.is_some() {
                 writes.delete(key);
+            }
+            let last_use = last_use_key(own.rest());
+            if call.row::<LastUse>(&last_use).await?.is_some() {
+                writes.delete(last_use);
             }
             writes.delete(own);
         }

@@ -70,6 +70,13 @@ pub(crate) fn split<'a>(text: &'a str, account: &str, word: &str) -> Option<(&'a
     (!name.is_empty()).then_some((path, name))
 }
 
+/// Session and role of `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`.
+pub(crate) fn session_role(text: &str) -> Option<(&str, &str)> {
+    let mut parts = text.rsplitn(3, '/');
+    let (session, role) = (parts.next()?, parts.next()?);
+    Some((session, role))
+}
+
 /// Names are told apart without regard to case.
 pub(crate) fn folded(name: &str) -> String {
     name.to_ascii_lowercase()

@@ -3,9 +3,7 @@
 use claviger_api::Valid;
 use claviger_api::sts::{GetCallerIdentityRequest, GetCallerIdentityResponse};
 use claviger_engine::{Audited, Authorized, Call, Operation, OperationRow, Outcome, Question};
-use claviger_policy::PrincipalKind;
 
-use crate::identity::user_of_key;
 use crate::{Iam, IamError};
 
 pub(crate) struct GetCallerIdentity;
@@ -34,15 +32,10 @@ impl Operation for GetCallerIdentity {
         _: &Authorized<Self>,
         _: &Self::Request,
     ) -> Result<Outcome<GetCallerIdentityResponse>, IamError> {
-        let key = call.caller().access_key_id().to_owned();
-        let user = match call.caller().principal().kind() {
-            PrincipalKind::Root => None,
-            _ => user_of_key(call, &key).await?,
-        };
         let caller = call.caller();
         Ok(Outcome::read_only(GetCallerIdentityResponse {
             // A root's user id is its account's id (reference/iam-sts.md section 3).
-            user_id: Some(user.unwrap_or_else(|| caller.account().to_owned())),
+            user_id: Some(caller.traits().unique_id.as_deref().unwrap_or_else(|| caller.account()).to_owned()),
             account: Some(caller.account().to_owned()),
             arn: Some(caller.principal().arn().to_owned()),
         }))

@@ -8,7 +8,7 @@ use crate::Iam;
 use crate::operation::Run;
 use crate::operations::{
     access_keys, account, attachments, boundaries, details, devices, groups, inline, leftovers, managed, providers,
-    roles, tagging, users,
+    roles, simulation, tagging, users,
 };
 
 /// One line for each operation: where it is, and whether it answers with content or is merely done.
@@ -67,6 +67,9 @@ operations! {
         [UpdateOpenIDConnectProviderThumbprint, AddClientIDToOpenIDConnectProvider,
          RemoveClientIDFromOpenIDConnectProvider, DeleteOpenIDConnectProvider];
     roles: [CreateRole, GetRole, ListRoles, UpdateRole, UpdateRoleDescription] [UpdateAssumeRolePolicy, DeleteRole];
+    simulation:
+        [GetContextKeysForCustomPolicy, GetContextKeysForPrincipalPolicy, SimulateCustomPolicy, SimulatePrincipalPolicy]
+        [];
     tagging:
         [ListUserTags, ListRoleTags, ListPolicyTags, ListOpenIDConnectProviderTags, ListMFADeviceTags]
         [TagUser, TagRole, TagPolicy, TagOpenIDConnectProvider, TagMFADevice, UntagUser, UntagRole, UntagPolicy,

@@ -5,15 +5,17 @@ use claviger_policy::{Document, Limits, Malformed};
 use crate::{IamError, condition_keys};
 
 /// What an identity policy may be and may ask for. The one place: what is saved by it is read again by it.
-const LIMITS: Limits = Limits {
-    condition_keys: &[claviger_engine::CONDITION_KEYS, condition_keys::OF_KMS],
-    own_services: &["kms", "iam", "sts"],
-    ..Limits::IDENTITY_POLICY
-};
+const LIMITS: Limits =
+    Limits { condition_keys: condition_keys::TABLES, own_services: &["kms", "iam", "sts"], ..Limits::IDENTITY_POLICY };
 
 /// The text compiled.
 pub(crate) fn compile(text: &str) -> Result<Document, Malformed> {
     Document::parse_identity_policy(text, &LIMITS)
+}
+
+/// The text of a key policy compiled, for simulation.
+pub(crate) fn compile_key_policy(text: &str) -> Result<Document, Malformed> {
+    Document::parse_key_policy(text, &Limits { condition_keys: condition_keys::TABLES, ..Limits::KEY_POLICY })
 }
 
 /// Refuses a text that is not an identity policy.

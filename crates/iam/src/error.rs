@@ -20,6 +20,8 @@ pub enum IamError {
     InvalidInput(String),
     /// One-time codes that are not the device's.
     InvalidAuthenticationCode,
+    /// An error of STS.
+    Sts(crate::StsError),
     /// An error that belongs to no service.
     Common(CommonError),
 }
@@ -71,6 +73,7 @@ impl ApiError for IamError {
                 403,
                 "Authentication code for device is not valid.".to_owned(),
             ),
+            Self::Sts(error) => error.service_error(),
             Self::Common(error) => error.service_error(&NAMES),
         }
     }

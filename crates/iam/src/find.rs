@@ -7,6 +7,7 @@ use claviger_policy::PrincipalKind;
 
 use crate::IamError;
 use crate::arn::{self, Kind};
+use crate::operation::About;
 use crate::records::{
     Device, Identity, NameOf, Policy, Provider, Tally, device_key, identity_key, name_key, policy_key, provider_key,
     tally_key,
@@ -50,11 +51,47 @@ pub(crate) async fn need(call: &mut Call<'_>, kind: Kind, name: &str) -> Result<
     identity(call, kind, name).await?.ok_or_else(missing)
 }
 
-/// The ARN that a name stands for, with the path `/` when there is no such entity.
-pub(crate) async fn arns(call: &mut Call<'_>, kind: Kind, name: &str) -> Result<Vec<String>, IamError> {
+/// What a request about this name is about, with the path `/` when there is no such entity.
+pub(crate) async fn about(call: &mut Call<'_>, kind: Kind, name: &str) -> Result<Vec<About>, IamError> {
     let found = identity(call, kind, name).await?;
     let path = found.as_ref().map_or("/", |found| &found.path);
-    Ok(vec![arn::arn(call.caller().account(), kind.word(), path, name)])
+    let mut about = About::arn(arn::arn(call.caller().account(), kind.word(), path, name)).shown(kind.word(), name);
+    if let Some(found) = found {
+        about.tags.clone_from(&found.tags);
+        if let Some(id) = &found.boundary {
+            about.boundary = Some(demand::<Policy>(call, &policy_key(id)).await?.arn());
+        }
+    }
+    Ok(vec![about])
+}
+
+/// The same about a managed policy by its ARN. What is no ARN, or none of this account, has no tags.
+pub(crate) async fn about_policy(call: &mut Call<'_>, text: &str) -> Result<Vec<About>, IamError> {
+    let found = policy(call, text).await.or_else(no_validation)?;
+    let tags = found.map(|found| found.tags.clone()).unwrap_or_default();
+    Ok(vec![About { tags, ..About::arn(text.to_owned()).shown("policy", text) }])
+}
+
+/// The same about a provider by its ARN.
+pub(crate) async fn about_provider(call: &mut Call<'_>, text: &str) -> Result<Vec<About>, IamError> {
+    let found = provider(call, text).await.or_else(no_validation)?;
+    let tags = found.map(|found| found.tags.clone()).unwrap_or_default();
+    Ok(vec![About { tags, ..About::arn(text.to_owned()) }])
+}
+
+/// The same about an MFA device by its serial number.
+pub(crate) async fn about_device(call: &mut Call<'_>, serial: &str) -> Result<Vec<About>, IamError> {
+    let found = device(call, serial).await.map(Some).or_else(no_validation)?;
+    let tags = found.map(|found| found.tags.clone()).unwrap_or_default();
+    Ok(vec![About { tags, ..About::arn(serial.to_owned()) }])
+}
+
+/// What is wrong with a name is said after authorization, but faults at once.
+fn no_validation<T>(error: IamError) -> Result<Option<T>, IamError> {
+    match error {
+        IamError::Common(_) if claviger_engine::ApiError::fault(&error).is_some() => Err(error),
+        _ => Ok(None),
+    }
 }
 
 /// Whose the request is about that may name a user: the one that it names, the one that signed it, or the root.
@@ -70,11 +107,11 @@ pub(crate) fn who(call: &Call<'_>, user_name: Option<&String>) -> Result<Option<
     }
 }
 
-/// The ARN of [`who`].
-pub(crate) async fn arns_of(call: &mut Call<'_>, user_name: Option<&String>) -> Result<Vec<String>, IamError> {
+/// What a request about [`who`] is about.
+pub(crate) async fn about_user(call: &mut Call<'_>, user_name: Option<&String>) -> Result<Vec<About>, IamError> {
     match who(call, user_name)? {
-        Some(name) => arns(call, Kind::User, &name).await,
-        None => Ok(vec![call.caller().principal().account().root_arn()]),
+        Some(name) => about(call, Kind::User, &name).await,
+        None => Ok(vec![About::arn(call.caller().principal().account().root_arn())]),
     }
 }
 

@@ -29,6 +29,8 @@ pub struct PoliciesOf {
 pub struct PolicyOf {
     /// The ARN of a managed policy, or the name of an inline one.
     pub name: String,
+    /// Whose inline policy it is: a user, group or role and its name. None for a managed policy.
+    pub inline_of: Option<(&'static str, String)>,
     /// What it says.
     pub document: Arc<Document>,
 }
@@ -46,7 +48,7 @@ pub async fn user_of_key(call: &mut Call<'_>, access_key_id: &str) -> Result<Opt
 /// account's root, which has no policies, and for whoever is not there (any more).
 ///
 /// # Errors
-/// A store [`Fault`]. Also when a policy is there that this version does not evaluate: it might deny.
+/// A store [`Fault`].
 pub async fn policies_of(call: &mut Call<'_>, principal: &Principal) -> Result<Option<PoliciesOf>, Fault> {
     let text = match principal.kind() {
         PrincipalKind::Root => return Ok(None),
@@ -76,7 +78,7 @@ pub async fn policies_of_id(call: &mut Call<'_>, unique_id: &str) -> Result<Opti
     }
 }
 
-async fn policies_of_entity(call: &mut Call<'_>, identity: &Identity) -> Result<PoliciesOf, Fault> {
+pub(crate) async fn policies_of_entity(call: &mut Call<'_>, identity: &Identity) -> Result<PoliciesOf, Fault> {
     let mut policies = Vec::new();
     collect(call, identity, &mut policies).await?;
     if let Detail::User(user) = &identity.detail {
@@ -97,8 +99,8 @@ async fn collect(call: &mut Call<'_>, identity: &Identity, policies: &mut Vec<Po
     for inline in &identity.inline {
         let key = inline_key(&identity.id, &inline.name);
         let text = find::demand::<PolicyText>(call, &key).await?;
-        let document = text.document.clone().ok_or_else(|| Fault::RecordMalformed(key.printable()))?;
-        policies.push(PolicyOf { name: inline.name.clone(), document });
+        let inline_of = Some((identity.kind().word(), identity.name.clone()));
+        policies.push(PolicyOf { name: inline.name.clone(), inline_of, document: Arc::clone(&text.document) });
     }
     for id in &identity.attached {
         policies.push(managed(call, id).await?);
@@ -111,8 +113,7 @@ async fn managed(call: &mut Call<'_>, id: &str) -> Result<PolicyOf, Fault> {
     let policy = find::demand::<Policy>(call, &policy_key(id)).await?;
     let key = version_key(id, policy.default);
     let text = find::demand::<PolicyText>(call, &key).await?;
-    let document = text.document.clone().ok_or_else(|| Fault::RecordMalformed(key.printable()))?;
-    Ok(PolicyOf { name: policy.arn(), document })
+    Ok(PolicyOf { name: policy.arn(), inline_of: None, document: Arc::clone(&text.document) })
 }
 
 #[cfg(test)]
@@ -123,7 +124,7 @@ mod tests {
     use claviger_audit::Log;
     use claviger_crypto::DomainKeys;
     use claviger_engine::{Authentication, Chance, Clock, Engine, Parts, Seed, Writes};
-    use claviger_policy::AccountId;
+    use claviger_policy::{AccountId, Decision, Question, Reason, Source, Sources};
     use claviger_store::Memory;
 
     use super::*;
@@ -162,11 +163,8 @@ mod tests {
         Engine::open(parts).await.unwrap()
     }
 
-    /// As a newer version may have left it behind: a policy that is not understood here could deny.
-    #[tokio::test]
-    async fn a_policy_that_is_not_understood_is_no_policy_to_go_by() {
-        let engine = engine().await;
-        let user = Identity {
+    fn user(policies: usize) -> Identity {
+        Identity {
             id: "AIDAX".to_owned(),
             account: AccountId::NOBODY.as_str().to_owned(),
             name: "alice".to_owned(),
@@ -174,23 +172,82 @@ mod tests {
             created: Timestamp::from_millis(0),
             boundary: None,
             tags: Vec::new(),
-            inline: vec![InlineSize { name: "newer".to_owned(), size: 2 }],
+            inline: (0..policies).map(|number| InlineSize { name: number.to_string(), size: 2 }).collect(),
             attached: Vec::new(),
             detail: Detail::Group(0),
-        };
-        let mut seed = Seed::new(&engine, "us-east-1", AccountId::NOBODY.as_str());
+        }
+    }
+
+    /// Stores the user with this text as each of its policies.
+    async fn store(engine: &Engine, policies: usize, text: &str) {
+        let mut seed = Seed::new(engine, "us-east-1", AccountId::NOBODY.as_str());
         seed.run::<Fault>(async |call| {
-            let (facts, text) = (identity_key("AIDAX"), inline_key("AIDAX", "newer"));
-            assert!(call.row::<Identity>(&facts).await?.is_none() && call.row::<PolicyText>(&text).await?.is_none());
             let mut writes = Writes::default();
-            writes.put(call, facts, user)?;
-            writes.put(call, text, PolicyText::new("{}".to_owned()))?;
+            let facts = identity_key("AIDAX");
+            assert!(call.row::<Identity>(&facts).await?.is_none());
+            writes.put(call, facts, user(policies))?;
+            for number in 0..policies {
+                let key = inline_key("AIDAX", &number.to_string());
+                assert!(call.row::<PolicyText>(&key).await?.is_none());
+                writes.put(call, key, PolicyText::new(text.to_owned()))?;
+            }
             Ok(writes)
         })
         .await
         .unwrap();
-        let refused =
-            seed.run::<Fault>(async |call| policies_of_id(call, "AIDAX").await.map(|_| Writes::default())).await;
-        assert_eq!(refused, Err(Fault::RecordMalformed("identity/AIDAX/inline/newer".to_owned())));
+    }
+
+    /// Whether the user's policies let it encrypt.
+    async fn decision(engine: &Engine, runs: u32) -> (Decision, std::time::Duration) {
+        let question = Question {
+            principal: &Principal::user(AccountId::NOBODY, "/", "alice"),
+            action: "kms:Encrypt",
+            resource_arn: "arn:aws:kms:eu-central-1:000000000000:key/k",
+            resource_account: AccountId::NOBODY,
+            cross_account_capable: true,
+            context: &claviger_policy::NoContext,
+        };
+        let mut seen = None;
+        Seed::new(engine, "us-east-1", AccountId::NOBODY.as_str())
+            .run::<Fault>(async |call| {
+                let start = std::time::Instant::now();
+                for _ in 0..runs {
+                    let found = policies_of_id(call, "AIDAX").await?.unwrap();
+                    let documents: Vec<_> = found.policies.iter().map(|policy| &*policy.document).collect();
+                    let sources = Sources { identity_policies: &documents, ..Sources::default() };
+                    seen = Some((claviger_policy::decide(&question, &sources), start.elapsed() / runs));
+                    call.forget_reads_since(0);
+                }
+                Ok(Writes::default())
+            })
+            .await
+            .unwrap();
+        seen.unwrap()
+    }
+
+    /// As a newer version may have left it behind: what is not understood here could be a Deny.
+    #[tokio::test]
+    async fn a_policy_that_is_not_understood_denies_everything() {
+        let engine = engine().await;
+        store(&engine, 1, ALLOW).await;
+        assert!(decision(&engine, 1).await.0.is_allowed());
+        let engine = self::engine().await;
+        store(&engine, 1, &ALLOW.replace("Action", "Reaction")).await;
+        assert_eq!(decision(&engine, 1).await.0.reason, Reason::ExplicitDeny(Source::IdentityPolicy));
+    }
+
+    const ALLOW: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*"}]}"#;
+
+    #[tokio::test]
+    #[ignore = "a measurement: run it with --release and --nocapture"]
+    #[expect(clippy::print_stdout, reason = "a measurement")]
+    async fn time_of_a_decision() {
+        for policies in [1, 5, 20] {
+            let engine = engine().await;
+            store(&engine, policies, ALLOW).await;
+            let (decision, time) = decision(&engine, 100_000).await;
+            assert!(decision.is_allowed());
+            println!("{policies} policies looked up and decided in {time:?}");
+        }
     }
 }

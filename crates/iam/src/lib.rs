@@ -2,10 +2,12 @@
 //! them.
 //!
 //! Start at `operation.rs` (the form of every operation), then `operations/users.rs`, then [`dispatch_iam`], which knows
-//! them all. What authorization needs to know of a caller is in `identity.rs`.
+//! them all. What authorization needs to know of a caller is in `identity.rs`. Temporary credentials are in `sts/`, whose
+//! entrances are [`dispatch_sts`] and [`dispatch_unsigned`].
 
 mod accounts;
 mod arn;
+mod authorization;
 mod caller_identity;
 mod change;
 mod condition_keys;
@@ -19,41 +21,80 @@ mod operation;
 mod operations;
 mod page;
 mod records;
+mod service_control;
 mod shapes;
+mod sts;
 mod tags;
 mod totp;
 mod trust;
 mod usage;
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use claviger_api::{Refusal, Timestamp};
+use claviger_api::Timestamp;
 use claviger_engine::{
-    Answer, BoxFuture, Call, CallMeta, Caller, Credential, Engine, Fault, Identities, PrincipalTraits, Recorded, Seed,
-    Seen,
+    BoxFuture, Call, Caller, CallerPolicies, Command, CommandError, Egress, Engine, Fault, Identities, Presented,
+    Recorded, Seed, Standing,
 };
-use claviger_policy::{AccountId, Principal};
+use claviger_policy::{AccountId, PrincipalName};
 use claviger_secret::SecretBytes;
 
 pub use accounts::{
     ACCOUNT_NAME_CHARACTERS_MAX, ACCOUNTS_PAGE, AccountSummary, complete_accounts, count_accounts, list_accounts,
     make_account, make_root_credentials, set_account_open,
 };
+pub use authorization::supposed;
 pub use dispatch::dispatch_iam;
 pub use error::IamError;
 pub use identity::{PoliciesOf, PolicyOf, policies_of, policies_of_id, user_of_key};
 pub use mfa::spend_code;
 use operations::access_keys;
-use records::{AccessKey, Account, Identity, access_key_key, account_key, identity_key};
+use records::{AccessKey, Account, access_key_key, account_key};
+use service_control::Uncontrolled;
+use sts::{KeySets, WrongCodes};
+pub use sts::{Packed, StsError, dispatch_sts, dispatch_unsigned};
 use usage::Uses;
 
 /// The service's own state.
 #[derive(Debug, Default)]
 pub struct Iam {
     uses: Uses,
+    keys: KeySets,
+    uncontrolled: Uncontrolled,
+    wrong_codes: WrongCodes,
 }
 
 impl Iam {
+    /// Sets the service control policies of an account, one list a level, in place of those that it has; none take them
+    /// away. No command of the operator face calls this yet.
+    ///
+    /// # Errors
+    /// Outside, [`Fault::Audit`]; inside, `NoSuchAccount` or `InvalidPolicy`.
+    pub async fn set_service_control_policies(
+        &self,
+        engine: &Engine,
+        command: &Command,
+        account: AccountId,
+        levels: Vec<Vec<String>>,
+    ) -> Result<Recorded<Result<(), CommandError>>, Fault> {
+        self.uncontrolled.set(engine, command, account, levels).await
+    }
+
+    /// The service with a way out: without one no web identity can be checked.
+    #[must_use]
+    pub fn with_egress(egress: Arc<dyn Egress>) -> Self {
+        Self { keys: KeySets::new(egress), ..Self::default() }
+    }
+
+    pub(crate) const fn wrong_codes(&self) -> &WrongCodes {
+        &self.wrong_codes
+    }
+
+    pub(crate) const fn keys(&self) -> &KeySets {
+        &self.keys
+    }
+
     /// Notes that an authenticated caller used a service. It is kept in memory; see [`Iam::store_uses`].
     pub fn note_use(&self, caller: &Caller, service: &str, at: Timestamp) {
         self.uses.note(caller, service, at);
@@ -74,51 +115,25 @@ impl Identities for Iam {
         &'a self,
         call: &'a mut Call<'_>,
         access_key_id: &'a str,
-    ) -> BoxFuture<'a, Result<Option<(Credential, Seen)>, Fault>> {
-        Box::pin(async move {
-            let row = call.row::<AccessKey>(&access_key_key(access_key_id)).await?;
-            let Some(row) = row.filter(|row| row.record.active) else { return Ok(None) };
-            let account = AccountId::parse(&row.record.account);
-            let account = account.ok_or_else(|| Fault::RecordMalformed(access_key_id.to_owned()))?;
-            let principal = match &row.record.user {
-                None => Principal::root(account),
-                Some(user) => {
-                    let Some(user) = call.row::<Identity>(&identity_key(user)).await? else { return Ok(None) };
-                    Principal::user(account, &user.record.path, &user.record.name)
-                }
-            };
-            let credential = Credential {
-                secret: SecretBytes::from_slice(row.record.secret.expose()),
-                principal,
-                account: row.record.account.clone(),
-                traits: PrincipalTraits::default(),
-            };
-            Ok(Some((credential, row.seen)))
-        })
+        session_token: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<Presented, Fault>> {
+        Box::pin(sts::credential::presented(call, access_key_id, session_token))
     }
 
     fn is_account_open<'a>(&'a self, call: &'a mut Call<'_>, account: &'a str) -> BoxFuture<'a, Result<bool, Fault>> {
         Box::pin(accounts::is_open(call, account))
     }
-}
 
-/// Runs an STS operation.
-///
-/// # Errors
-/// A [`Refusal`] when the call could not be recorded.
-pub async fn dispatch_sts(
-    engine: &Engine,
-    iam: &Iam,
-    caller: &Caller,
-    meta: &CallMeta,
-    request: &claviger_api::sts::Request,
-) -> Result<Recorded<Answer<claviger_api::sts::Response>>, Refusal> {
-    use claviger_api::sts::{Request, Response};
-    match request {
-        Request::GetCallerIdentity(request) => {
-            let answer = engine.call::<caller_identity::GetCallerIdentity>(iam, caller, meta, request).await?;
-            Ok(answer.map(|answer| answer.map(Response::GetCallerIdentity)))
-        }
+    fn standing<'a>(
+        &'a self,
+        call: &'a mut Call<'_>,
+        name: &'a PrincipalName,
+    ) -> BoxFuture<'a, Result<Standing, Fault>> {
+        Box::pin(authorization::standing(call, name))
+    }
+
+    fn policies<'a>(&'a self, call: &'a mut Call<'_>) -> BoxFuture<'a, Result<CallerPolicies, Fault>> {
+        Box::pin(authorization::policies(self, call))
     }
 }
 

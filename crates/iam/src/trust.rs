@@ -171,7 +171,10 @@ fn texts(value: &Value) -> Option<Vec<String>> {
 /// Checks a trust policy and finds whom it names: each user and role with the unique id that it has now.
 pub(crate) async fn bind(call: &mut Call<'_>, text: &str) -> Result<Vec<(String, String)>, IamError> {
     let mut bound = Vec::new();
-    for name in trust_policy(text)? {
+    let names = trust_policy(text)?;
+    let evaluated = crate::sts::trust::compile(text);
+    evaluated.map_err(|malformed| IamError::MalformedPolicyDocument(malformed.message().to_owned()))?;
+    for name in names {
         let Some(parsed) = PrincipalName::parse(&name) else { return Err(invalid("AWS", &name)) };
         let (account, kind, identity) = match &parsed {
             PrincipalName::Everyone | PrincipalName::Service(_) | PrincipalName::Federated(..) => continue,
@@ -221,7 +224,7 @@ pub(crate) async fn shown(call: &mut Call<'_>, role: &RoleDetail) -> Result<Stri
 }
 
 /// JSON in which no object has a member twice: two readers could understand it differently.
-struct NoDuplicates;
+pub(crate) struct NoDuplicates;
 
 impl<'de> Deserialize<'de> for NoDuplicates {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -5,8 +5,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use claviger_api::Timestamp;
 use claviger_engine::{Call, Caller, Engine, Fault, Seed, Writes};
+use claviger_policy::{PrincipalKind, UniqueId};
 
-use crate::records::{AccessKey, LastUse, access_key_key, last_use_key};
+use crate::records::{AccessKey, Identity, LastUse, access_key_key, identity_key, last_use_key};
 
 /// How long a use may stay in memory only. A crash forgets that much.
 const STORED_AFTER_MILLIS: i64 = 60_000;
@@ -15,7 +16,16 @@ const BATCH: usize = 50;
 /// Uses in memory at most; further subjects wait until some were stored.
 const SUBJECTS_MAX: usize = 10_000;
 
-/// Uses that are not stored yet, by access key id.
+/// What a use is noted under: of a role's session the role, by its unique id; of others the long-term access key.
+fn subject(caller: &Caller) -> Option<&str> {
+    let principal = caller.principal();
+    match principal.kind() {
+        PrincipalKind::RoleSession => principal.unique_id().map(UniqueId::as_str),
+        _ => Some(caller.access_key_id()).filter(|key| !key.is_empty() && caller.traits().session.is_none()),
+    }
+}
+
+/// Uses that are not stored yet, by access key id or role.
 #[derive(Debug, Default)]
 pub(crate) struct Uses(Mutex<HashMap<String, Pending>>);
 
@@ -31,9 +41,9 @@ impl Uses {
     }
 
     pub(crate) fn note(&self, caller: &Caller, service: &str, at: Timestamp) {
-        let subject = caller.access_key_id();
+        let Some(subject) = subject(caller) else { return };
         let mut pending = self.pending();
-        if subject.is_empty() || (pending.len() >= SUBJECTS_MAX && !pending.contains_key(subject)) {
+        if pending.len() >= SUBJECTS_MAX && !pending.contains_key(subject) {
             return;
         }
         let last = LastUse { at, service: service.to_owned(), region: caller.region().to_owned() };
@@ -72,8 +82,9 @@ impl Uses {
             for (subject, last) in &due {
                 let key = last_use_key(subject);
                 call.row::<LastUse>(&key).await?;
-                // A key that is gone has no last use, nor have the invented ones of a server that takes any.
-                if call.row::<AccessKey>(&access_key_key(subject)).await?.is_some() {
+                // What is gone has no last use, nor have the invented keys of a server that takes any.
+                let is_key = call.row::<AccessKey>(&access_key_key(subject)).await?.is_some();
+                if is_key || call.row::<Identity>(&identity_key(subject)).await?.is_some() {
                     writes.put(call, key, last.clone())?;
                 }
             }

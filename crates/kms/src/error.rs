@@ -42,6 +42,8 @@ pub enum KmsError {
     DryRun,
     /// A grant token is not one of ours.
     InvalidGrantToken,
+    /// A grant id is not of the form that ours have.
+    InvalidGrantId,
     /// An error that belongs to no service.
     Common(CommonError),
 }
@@ -86,6 +88,7 @@ impl KmsError {
             Self::Unsupported(_) => "UnsupportedOperationException",
             Self::DryRun => "DryRunOperationException",
             Self::InvalidGrantToken => "InvalidGrantTokenException",
+            Self::InvalidGrantId => "InvalidGrantIdException",
             Self::Common(CommonError::AccessDenied(_)) => "AccessDeniedException",
             Self::Common(CommonError::Validation(_)) => "ValidationException",
             Self::Common(CommonError::Throttled) => "ThrottlingException",
@@ -115,7 +118,8 @@ impl KmsError {
             | Self::InvalidMac
             | Self::InvalidMarker
             | Self::NotAuthorized
-            | Self::InvalidGrantToken => None,
+            | Self::InvalidGrantToken
+            | Self::InvalidGrantId => None,
             Self::Common(_) => None,
         }
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use claviger_engine::{Call, CommonError, Facts, Fault, Named, Question, Row};
+use claviger_engine::{Call, CommonError, Facts, Fault, Named, Question, ResourceRule, Row};
 use claviger_policy::{AccountId, Principal, Subject, absent_resource_message};
 
 use crate::KmsError;
@@ -74,7 +74,7 @@ impl NamedKey {
             action,
             resource: self.arn.clone(),
             resource_account: AccountId::parse(&self.key().account).unwrap_or(AccountId::NOBODY),
-            resource_policy: Some(Arc::clone(&self.key().policy)),
+            resource_policy: ResourceRule::KeyPolicy(Arc::clone(&self.key().policy)),
             cross_account,
             named: Named::ByArn,
         }

@@ -6,7 +6,10 @@
 mod algorithms;
 mod conditions;
 mod error;
+mod explain;
 mod find;
+mod grants;
+mod marker;
 mod operation;
 mod operations;
 mod recipient;
@@ -27,10 +30,11 @@ use claviger_secret::{SecretArray, SecretBytes};
 
 pub use conditions::{CONDITION_KEYS, CONDITION_TABLES, KEY_POLICY_LIMITS};
 pub use error::KmsError;
+pub use explain::{SupposedUse, supposed_use};
 use operation::{EVENT_SOURCE, OnKey, row};
 use operations::{
-    aliases, create_key, decrypt, encrypt, generate_data_key, generate_data_key_pair, generate_random, keys, lifecycle,
-    listing, macs, policies, re_encrypt, shared_secrets, signatures, tags,
+    aliases, create_grant, create_key, decrypt, encrypt, generate_data_key, generate_data_key_pair, generate_random,
+    keys, lifecycle, list_grants, listing, macs, policies, re_encrypt, retire_grant, shared_secrets, signatures, tags,
 };
 
 /// The service's own state.
@@ -79,6 +83,7 @@ pub async fn dispatch(
     match request {
         Request::CancelKeyDeletion(r) => call!(OnKey<lifecycle::CancelKeyDeletion>, r, Response::CancelKeyDeletion),
         Request::CreateAlias(r) => call!(aliases::CreateAlias, r => CreateAlias),
+        Request::CreateGrant(r) => call!(OnKey<create_grant::CreateGrant>, r, Response::CreateGrant),
         Request::CreateKey(r) => call!(create_key::CreateKey, r, Response::CreateKey),
         Request::Decrypt(r) => call!(decrypt::Decrypt, r, Response::Decrypt),
         Request::Decapsulate(r) => call!(OnKey<shared_secrets::Decapsulate>, r, Response::Decapsulate),
@@ -114,11 +119,17 @@ pub async fn dispatch(
         Request::GetKeyPolicy(r) => call!(OnKey<policies::GetKeyPolicy>, r, Response::GetKeyPolicy),
         Request::GetPublicKey(r) => call!(OnKey<keys::GetPublicKey>, r, Response::GetPublicKey),
         Request::ListAliases(r) => call!(aliases::ListAliases, r, Response::ListAliases),
+        Request::ListGrants(r) => call!(OnKey<list_grants::ListGrants>, r, Response::ListGrants),
         Request::ListKeyPolicies(r) => call!(OnKey<policies::ListKeyPolicies>, r, Response::ListKeyPolicies),
         Request::ListKeys(r) => call!(listing::ListKeys, r, Response::ListKeys),
         Request::ListResourceTags(r) => call!(OnKey<tags::ListResourceTags>, r, Response::ListResourceTags),
+        Request::ListRetirableGrants(r) => {
+            call!(list_grants::ListRetirableGrants, r, Response::ListRetirableGrants)
+        }
         Request::PutKeyPolicy(r) => call!(OnKey<policies::PutKeyPolicy>, r => PutKeyPolicy),
         Request::ReEncrypt(r) => call!(re_encrypt::ReEncrypt, r, Response::ReEncrypt),
+        Request::RetireGrant(r) => call!(retire_grant::RetireGrant, r => RetireGrant),
+        Request::RevokeGrant(r) => call!(OnKey<retire_grant::RevokeGrant>, r => RevokeGrant),
         Request::ScheduleKeyDeletion(r) => {
             call!(OnKey<lifecycle::ScheduleKeyDeletion>, r, Response::ScheduleKeyDeletion)
         }
@@ -132,7 +143,6 @@ pub async fn dispatch(
         // Named one by one, so that an operation new to the interface has to be thought of here.
         Request::ConnectCustomKeyStore(_)
         | Request::CreateCustomKeyStore(_)
-        | Request::CreateGrant(_)
         | Request::DeleteCustomKeyStore(_)
         | Request::DeleteImportedKeyMaterial(_)
         | Request::DescribeCustomKeyStores(_)
@@ -143,12 +153,8 @@ pub async fn dispatch(
         | Request::GetKeyRotationStatus(_)
         | Request::GetParametersForImport(_)
         | Request::ImportKeyMaterial(_)
-        | Request::ListGrants(_)
         | Request::ListKeyRotations(_)
-        | Request::ListRetirableGrants(_)
         | Request::ReplicateKey(_)
-        | Request::RetireGrant(_)
-        | Request::RevokeGrant(_)
         | Request::RotateKeyOnDemand(_)
         | Request::UpdateCustomKeyStore(_)
         | Request::UpdatePrimaryRegion(_) => {

@@ -3,11 +3,13 @@
 use std::future::Future;
 use std::marker::PhantomData;
 
-use claviger_api::kms::RecipientInfo;
+use claviger_api::kms::{GrantOperation, RecipientInfo};
 use claviger_engine::Value;
-use claviger_engine::{Audited, Authorized, Call, Facts, Operation, OperationRow, Outcome, Question};
+use claviger_engine::{Audited, Authorized, Call, Facts, Grant, Operation, OperationRow, Outcome, Question};
 
 use crate::find::{Forms, NamedKey, find};
+use crate::grants::{self, Use, token};
+use crate::operations::cipher::Pairs;
 use crate::recipient::Recipient;
 use crate::state::Permits;
 use crate::{Kms, KmsError};
@@ -55,6 +57,24 @@ pub(crate) trait KeyOperation: Send + Sync + Sized + 'static {
         Ok(())
     }
 
+    /// The grant tokens in the request.
+    fn grant_tokens(request: &Self::Request) -> Option<&Vec<String>> {
+        let _ = request;
+        None
+    }
+
+    /// The encryption context, where the operation has one.
+    fn context(request: &Self::Request) -> Option<&Pairs> {
+        let _ = request;
+        None
+    }
+
+    /// What a grant must allow for the request, where a grant can.
+    fn granted(request: &Self::Request) -> Option<Use<'_>> {
+        let operation = GrantOperation::parse(Self::ACTION.strip_prefix("kms:")?)?;
+        Some(Use::of(operation, Self::context(request)))
+    }
+
     /// What conditions may ask about the request, added to what they may ask about any request on the key.
     fn facts(request: &Self::Request, facts: Facts) -> Facts {
         let _ = request;
@@ -92,8 +112,11 @@ impl<O: KeyOperation> Operation for OnKey<O> {
 
     async fn resolve(call: &mut Call<'_>, kms: &Kms, request: &Self::Request) -> Result<NamedKey, KmsError> {
         O::check(request)?;
+        token::demand(call, O::grant_tokens(request))?;
+        // Before the key: a document that does not hold must not tell whether another account's key exists.
+        let recipient = Recipient::verified(call, kms, O::recipient(request)).await?;
         let mut key = find(call, O::key_id(request), O::FORMS, O::ACTION).await?;
-        key.recipient = Recipient::verified(call, kms, O::recipient(request)).await?;
+        key.recipient = recipient;
         Ok(key)
     }
 
@@ -103,6 +126,18 @@ impl<O: KeyOperation> Operation for OnKey<O> {
 
     fn facts(call: &Call<'_>, key: &NamedKey, request: &Self::Request, _: &Question) -> Facts {
         O::facts(request, key.facts(call))
+    }
+
+    async fn grants(
+        call: &mut Call<'_>,
+        key: &NamedKey,
+        request: &Self::Request,
+        _: &Question,
+    ) -> Result<Vec<Grant>, KmsError> {
+        match O::granted(request) {
+            Some(asked) => Ok(grants::reaching(call, key.key(), &asked).await?),
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn perform(
@@ -132,7 +167,8 @@ impl<O: KeyOperation> Operation for OnKey<O> {
             recipient.show(audited);
         }
         if let (true, Some(key), Some(_)) = (O::SHOWS_KEY, key, response) {
-            audited.response_elements = key_parameter(&key.arn);
+            let shown = std::mem::take(&mut audited.response_elements);
+            audited.response_elements = shown.with("keyId", Value::public_text(&key.arn));
         }
     }
 }
@@ -145,12 +181,4 @@ pub(crate) fn key_parameter(key_id: &str) -> Value {
 /// Ends a call that was asked to change nothing.
 pub(crate) fn unless_dry_run(dry_run: Option<bool>) -> Result<(), KmsError> {
     if dry_run == Some(true) { Err(KmsError::DryRun) } else { Ok(()) }
-}
-
-/// No grant is made yet, so no token can belong to one.
-pub(crate) fn demand_no_tokens(tokens: Option<&Vec<String>>) -> Result<(), KmsError> {
-    match tokens {
-        Some(tokens) if !tokens.is_empty() => Err(KmsError::InvalidGrantToken),
-        _ => Ok(()),
-    }
 }

@@ -6,7 +6,7 @@ use claviger_api::Timestamp;
 use claviger_api::kms::{KeySpec, KeyUsageType};
 use claviger_crypto::{DomainKeys, KeyId, KeyMaterial, MaterialId};
 use claviger_engine::{BadRecord, Fault, Reader, Record, RowKey, Writer};
-use claviger_policy::Document;
+use claviger_policy::{Document, PrincipalName, UniqueId};
 
 use crate::conditions::KEY_POLICY_LIMITS;
 
@@ -52,6 +52,8 @@ pub(crate) struct Key {
     /// The names of its aliases in order, the same as its rows [`alias_of_key`]; `None` in a record that is older than
     /// this list. Read it through [`crate::find::NamedKey::aliases`].
     pub(crate) aliases: Option<Vec<String>>,
+    /// Whether a grant was ever made on it: without one, nobody looks for any. Never unset.
+    pub(crate) has_grants: bool,
 }
 
 impl Key {
@@ -82,7 +84,7 @@ pub(crate) fn alias_arn(region: &str, account: &str, name: &str) -> String {
     ["arn:aws:kms:", region, ":", account, ":", name].concat()
 }
 
-fn of_key(region: &str, id: &str) -> String {
+pub(crate) fn of_key(region: &str, id: &str) -> String {
     [region, ".", id].concat()
 }
 
@@ -124,9 +126,11 @@ const LISTED: &str = "kms listed";
 impl Record for Key {
     fn encode(&self, _: &DomainKeys) -> Result<Vec<u8>, Fault> {
         // Destructured without `..`, so that a new field cannot be forgotten here.
-        let Self { id, account, region, spec, usage, created, description, state, policy, tags, materials, aliases } =
-            self;
-        let mut writer = Writer::record(KEY, 2);
+        #[rustfmt::skip]
+        let Self {
+            id, account, region, spec, usage, created, description, state, policy, tags, materials, aliases, has_grants,
+        } = self;
+        let mut writer = Writer::record(KEY, 3);
         writer.text(id);
         writer.text(account);
         writer.text(region);
@@ -151,11 +155,16 @@ impl Record for Key {
         writer.option(aliases.as_ref(), |writer, names| {
             writer.list(names.iter(), |writer, name| writer.text(name));
         });
+        writer.list(policy.bindings().iter(), |writer, (name, id)| {
+            writer.text(&name.to_string());
+            writer.text(id.as_str());
+        });
+        writer.bool(*has_grants);
         Ok(writer.finish())
     }
 
     fn decode(bytes: &[u8], _: &DomainKeys) -> Result<Self, BadRecord> {
-        let (mut reader, version) = Reader::record(bytes, KEY, 2)?;
+        let (mut reader, version) = Reader::record(bytes, KEY, 3)?;
         let (id, account, region) = (text(&mut reader)?, text(&mut reader)?, text(&mut reader)?);
         let created = Timestamp::from_millis(reader.i64()?);
         let description = text(&mut reader)?;
@@ -177,16 +186,30 @@ impl Record for Key {
                 (spec, usage, reader.option(|reader| reader.list(text))?)
             }
         };
+        let (bindings, has_grants) = match version {
+            1 | 2 => (Vec::new(), false),
+            _ => (reader.list(binding)?, reader.bool()?),
+        };
         reader.end()?;
         if materials.is_empty() {
             return Err(BadRecord);
         }
-        let policy = Arc::new(policy);
-        Ok(Self { id, account, region, spec, usage, created, description, state, policy, tags, materials, aliases })
+        let policy = Arc::new(policy.with_bindings(bindings));
+        #[rustfmt::skip]
+        let key = Self {
+            id, account, region, spec, usage, created, description, state, policy, tags, materials, aliases, has_grants,
+        };
+        Ok(key)
     }
 }
 
-fn text(reader: &mut Reader<'_>) -> Result<String, BadRecord> {
+/// A principal that the policy names, and the unique id that it had when the policy was saved.
+fn binding(reader: &mut Reader<'_>) -> Result<(PrincipalName, UniqueId), BadRecord> {
+    let name = PrincipalName::parse(reader.text()?).ok_or(BadRecord)?;
+    Ok((name, UniqueId::parse(reader.text()?).ok_or(BadRecord)?))
+}
+
+pub(crate) fn text(reader: &mut Reader<'_>) -> Result<String, BadRecord> {
     reader.text().map(str::to_owned)
 }
 
@@ -269,7 +292,7 @@ impl Record for Listed {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use claviger_crypto::{EncryptionContext, SymmetricMaterial, UnsealSecret};
@@ -283,16 +306,16 @@ mod tests {
     const ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
     const POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"kms:*","Resource":"*"}]}"#;
 
-    fn path(name: &str) -> String {
+    pub(crate) fn path(name: &str) -> String {
         format!("{}/testdata/golden/{name}.hex", env!("CARGO_MANIFEST_DIR"))
     }
 
-    fn file(name: &str) -> Vec<u8> {
+    pub(crate) fn file(name: &str) -> Vec<u8> {
         hex::decode(std::fs::read_to_string(path(name)).unwrap().trim()).unwrap()
     }
 
     /// The domain keys of the golden deployment.
-    async fn keys() -> Arc<DomainKeys> {
+    pub(crate) async fn keys() -> Arc<DomainKeys> {
         let store = claviger_store::Memory::new();
         let mut batch = claviger_store::Batch::new();
         batch.put("deployment/keys", file("../../../engine/testdata/golden/deployment"));
@@ -315,6 +338,7 @@ mod tests {
             tags: vec![("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())],
             materials: vec![MaterialId::from_bytes([7; 32]), MaterialId::from_bytes([8; 32])],
             aliases: None,
+            has_grants: false,
         }
     }
 
@@ -349,10 +373,32 @@ mod tests {
     #[tokio::test]
     async fn facts_with_a_spec_stay_readable() {
         let (keys, stored) = (keys().await, file("facts-2-signing"));
-        assert_eq!(signing(KeyState::Disabled).encode(&keys).unwrap(), stored);
+        // Version 2, which had no grants and whose policies named accounts only.
         let read = Key::decode(&stored, &keys).unwrap();
         assert_eq!((read.spec, read.usage), (KeySpec::EccNistEdwards25519, KeyUsageType::SignVerify));
         assert_eq!(read.aliases, signing(KeyState::Disabled).aliases);
+        assert_eq!((read.has_grants, read.policy.bindings()), (false, &[][..]));
+        assert_eq!(read.encode(&keys).unwrap(), signing(KeyState::Disabled).encode(&keys).unwrap());
+        for at in 0..stored.len() {
+            assert!(Key::decode(stored.get(..at).unwrap(), &keys).is_err(), "cut at {at}");
+        }
+    }
+
+    /// A key with grants, whose policy names a role that had an id.
+    fn granting() -> Key {
+        let text = POLICY.replace(":root", ":role/team/app");
+        let policy = Document::parse_key_policy(&text, &KEY_POLICY_LIMITS).unwrap();
+        let policy = Arc::new(policy.bind(|_| UniqueId::parse("AROAEXAMPLE234567890")));
+        Key { policy, has_grants: true, ..signing(KeyState::Disabled) }
+    }
+
+    #[tokio::test]
+    async fn facts_with_bindings_stay_readable() {
+        let (keys, stored) = (keys().await, file("facts-3-grants"));
+        assert_eq!(granting().encode(&keys).unwrap(), stored);
+        let read = Key::decode(&stored, &keys).unwrap();
+        assert_eq!((read.has_grants, read.policy.bindings()), (true, granting().policy.bindings()));
+        assert_eq!(read.policy.bindings().len(), 1);
         assert_eq!(read.encode(&keys).unwrap(), stored);
         for at in 0..stored.len() {
             assert!(Key::decode(stored.get(..at).unwrap(), &keys).is_err(), "cut at {at}");
@@ -393,10 +439,8 @@ mod tests {
     async fn make() {
         let keys = keys().await;
         let material = Material { id: material().material_id(), material: KeyMaterial::Symmetric(material()) };
-        let records = [
-            ("material", material.encode(&keys).unwrap()),
-            ("facts-2-signing", signing(KeyState::Disabled).encode(&keys).unwrap()),
-        ];
+        let records =
+            [("material", material.encode(&keys).unwrap()), ("facts-3-grants", granting().encode(&keys).unwrap())];
         for (name, bytes) in records {
             if !std::path::Path::new(&path(name)).exists() {
                 std::fs::write(path(name), hex::encode(bytes) + "\n").unwrap();
@@ -426,6 +470,7 @@ mod tests {
             at: i64,
             materials in proptest::collection::vec(any::<[u8; 32]>(), 1..4),
             aliases in proptest::option::of(proptest::collection::vec(".{0,9}", 0..4)),
+            has_grants: bool,
         ) {
             let keys = DomainKeys::generate().unwrap();
             let state = match state {
@@ -435,13 +480,13 @@ mod tests {
             };
             let created = Timestamp::from_millis(created);
             let materials = materials.into_iter().map(MaterialId::from_bytes).collect();
-            let written = Key { description, tags, created, materials, aliases, ..key(state) };
+            let written = Key { description, tags, created, materials, aliases, has_grants, ..key(state) };
             let bytes = written.encode(&keys).unwrap();
             let read = Key::decode(&bytes, &keys).unwrap();
             prop_assert_eq!(read.encode(&keys).unwrap(), bytes);
             prop_assert_eq!((read.description, read.tags, read.created), (written.description, written.tags, created));
             prop_assert!(read.state == state && read.materials == written.materials);
-            prop_assert_eq!(read.aliases, written.aliases);
+            prop_assert_eq!((read.aliases, read.has_grants), (written.aliases, written.has_grants));
         }
     }
 }

@@ -141,8 +141,8 @@ fn operator(name: &str) -> Result<Operator, Malformed> {
 }
 
 impl Type {
-    /// Whether values of this kind can ever be judged. What is text to us may be anything to its maker; a typed value is
-    /// text too, but of no other type.
+    /// Whether values of this kind can ever be judged. What is text to us may be anything to its maker; a typed value
+    /// is text too, but of no other type.
     fn judges(self, kind: KeyKind) -> bool {
         use KeyKind::{Arn, ArrayOfString, Bool, Date, IpAddress, Numeric, NumericOrDate, String};
         if matches!(kind, String | ArrayOfString) {
@@ -162,7 +162,8 @@ impl Type {
 }
 
 impl Keys<'_> {
-    /// What the key's values are. Refuses a key that the caller does not supply: absent, it would make a Deny fail open.
+    /// What the key's values are. Refuses a key that the caller does not supply: absent, it would make a Deny fail
+    /// open.
     fn kind(self, key: &str, quantifier: Quantifier) -> Result<KeyKind, Malformed> {
         if let Some(known) = key::find(self.limits.condition_keys, key) {
             return Ok(known.kind);

@@ -1,5 +1,6 @@
 //! How the sources of permission combine into one decision.
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use crate::context::Context;
@@ -32,6 +33,9 @@ pub enum ResourcePolicy<'a> {
     None,
     /// The resource policy must agree, whatever identity policies say (KMS keys).
     MustAgree(&'a Document),
+    /// Within an account either the resource's policy or the identity's is enough; from another account both are needed
+    /// (most resources of AWS; none is here, but IAM's simulation is asked about them).
+    EitherSide(&'a Document),
     /// The trust policy of a role, for `sts:AssumeRole...`, `sts:TagSession` and `sts:SetSourceIdentity`: it must agree
     /// like a key's, and no grant and no root user gets past it.
     Trust(&'a Document),
@@ -46,7 +50,7 @@ impl<'a> ResourcePolicy<'a> {
     pub const fn document(&self) -> Option<&'a Document> {
         match self {
             Self::None | Self::GrantsOnly => None,
-            Self::MustAgree(document) | Self::Trust(document) => Some(document),
+            Self::MustAgree(document) | Self::EitherSide(document) | Self::Trust(document) => Some(document),
         }
     }
 }
@@ -182,6 +186,11 @@ pub fn decide(question: &Question<'_>, sources: &Sources<'_>) -> Decision {
     if matches!(sources.resource_policy, ResourcePolicy::Trust(_)) && question.principal.kind() == PrincipalKind::Root {
         return deny(Reason::RootAssumesNoRole, None);
     }
+    if question.principal.account() != question.resource_account && !is_open_to_foreigner(question, sources) {
+        // Before the caller's own side is asked: a Deny of its own, with conditions about the key's tags or aliases,
+        // would otherwise tell it what another account's key is like.
+        return deny(Reason::NoAllow(Source::ResourcePolicy), None);
+    }
     if let Some(denying) = explicit_deny(question, sources) {
         return deny(Reason::ExplicitDeny(denying.source), Some(denying));
     }
@@ -189,13 +198,11 @@ pub fn decide(question: &Question<'_>, sources: &Sources<'_>) -> Decision {
         return deny(Reason::NoAllow(Source::ServiceControlPolicy), None);
     }
     match sources.resource_policy {
-        ResourcePolicy::None if question.principal.account() != question.resource_account => {
-            deny(Reason::NoAllow(Source::ResourcePolicy), None)
-        }
-        ResourcePolicy::None => match identity_side(question, sources) {
-            Ok(statement) => allow(Reason::IdentityAllows, [statement, None]),
-            Err(missing) => deny(Reason::NoAllow(missing), None),
-        },
+        ResourcePolicy::None => by_identity(question, sources),
+        ResourcePolicy::EitherSide(document) => agree(question, sources, document).unwrap_or_else(|missing| {
+            let same_account = question.principal.account() == question.resource_account;
+            if same_account { by_identity(question, sources) } else { deny(Reason::NoAllow(missing), None) }
+        }),
         ResourcePolicy::Trust(document) => {
             agree(question, sources, document).unwrap_or_else(|missing| deny(Reason::NoAllow(missing), None))
         }
@@ -206,8 +213,8 @@ pub fn decide(question: &Question<'_>, sources: &Sources<'_>) -> Decision {
     }
 }
 
-/// The rule of keys and roles, once denies and service control policies have passed: the resource's policy must name the
-/// caller, or leave it to an account whose own policies allow. Otherwise says what kind of policy is wanting.
+/// The rule of keys and roles, once denies and service control policies have passed: the resource's policy must name
+/// the caller, or leave it to an account whose own policies allow. Otherwise says what kind of policy is wanting.
 fn agree(question: &Question<'_>, sources: &Sources<'_>, document: &Document) -> Result<Decision, Source> {
     let (cover, statement) = document.allows_best(question).ok_or(Source::ResourcePolicy)?;
     let place = Some(StatementReference { source: Source::ResourcePolicy, policy: 0, statement });
@@ -227,10 +234,36 @@ fn agree(question: &Question<'_>, sources: &Sources<'_>, document: &Document) ->
     }
 }
 
+fn by_identity(question: &Question<'_>, sources: &Sources<'_>) -> Decision {
+    match identity_side(question, sources) {
+        Ok(statement) => allow(Reason::IdentityAllows, [statement, None]),
+        Err(missing) => deny(Reason::NoAllow(missing), None),
+    }
+}
+
 fn by_grant(question: &Question<'_>, sources: &Sources<'_>, otherwise: Source) -> Decision {
     match granted(question, sources) {
         Some(index) => allow(Reason::Grant(index), [None, None]),
         None => deny(Reason::NoAllow(otherwise), None),
+    }
+}
+
+/// Whether another account's resource has anything for this caller: a statement that may allow, or a grant. Whether it
+/// is enough is judged after.
+fn is_open_to_foreigner(question: &Question<'_>, sources: &Sources<'_>) -> bool {
+    let granted = || {
+        sources.grants.iter().any(|grant| {
+            *grant.grantee != PrincipalName::Everyone
+                && grant.actions.contains(&question.action)
+                && naming::cover(grant.grantee, grant.bound_to, question.principal).is_some()
+        })
+    };
+    match sources.resource_policy {
+        ResourcePolicy::None => false,
+        ResourcePolicy::MustAgree(document) => document.allows_best(question).is_some() || granted(),
+        ResourcePolicy::GrantsOnly => granted(),
+        // Whoever asks for a role gets one sentence for every refusal.
+        ResourcePolicy::EitherSide(_) | ResourcePolicy::Trust(_) => true,
     }
 }
 
@@ -278,21 +311,37 @@ fn identity_side(question: &Question<'_>, sources: &Sources<'_>) -> Result<Optio
 
 /// The first grant that reaches the caller.
 fn granted(question: &Question<'_>, sources: &Sources<'_>) -> Option<usize> {
-    sources.grants.iter().position(|grant| grant_allows(question, sources, grant))
+    let judge = GrantJudge::new(question, sources);
+    sources.grants.iter().position(|grant| judge.allows(grant))
 }
 
-/// Whether the grant reaches the caller. One to a role is limited like a role in the policy, and one to an account leaves
-/// the rest to that account; AWS does not document either, so the stricter reading holds.
-pub(crate) fn grant_allows(question: &Question<'_>, sources: &Sources<'_>, grant: &GrantReference<'_>) -> bool {
-    // A grant to everyone cannot be made; were one passed here, it must not open the key.
-    if !grant.actions.contains(&question.action) || *grant.grantee == PrincipalName::Everyone {
-        return false;
+/// Judges grants one after the other, and asks the policies that limit them once.
+pub(crate) struct GrantJudge<'a> {
+    question: &'a Question<'a>,
+    sources: &'a Sources<'a>,
+    within_ceilings: OnceCell<bool>,
+    by_identity: OnceCell<bool>,
+}
+
+impl<'a> GrantJudge<'a> {
+    pub(crate) const fn new(question: &'a Question<'a>, sources: &'a Sources<'a>) -> Self {
+        Self { question, sources, within_ceilings: OnceCell::new(), by_identity: OnceCell::new() }
     }
-    match naming::cover(grant.grantee, grant.bound_to, question.principal) {
-        Some(Cover::Direct) => true,
-        Some(Cover::Limited) => ceilings(question, sources).is_ok(),
-        Some(Cover::Delegated) => identity_side(question, sources).is_ok(),
-        None => false,
+
+    /// Whether the grant reaches the caller. One to a role is limited like a role in the policy, and one to an account
+    /// leaves the rest to that account; AWS does not document either, so the stricter reading holds.
+    pub(crate) fn allows(&self, grant: &GrantReference<'_>) -> bool {
+        let Self { question, sources, within_ceilings, by_identity } = self;
+        // A grant to everyone cannot be made; were one passed here, it must not open the key.
+        if !grant.actions.contains(&question.action) || *grant.grantee == PrincipalName::Everyone {
+            return false;
+        }
+        match naming::cover(grant.grantee, grant.bound_to, question.principal) {
+            Some(Cover::Direct) => true,
+            Some(Cover::Limited) => *within_ceilings.get_or_init(|| ceilings(question, sources).is_ok()),
+            Some(Cover::Delegated) => *by_identity.get_or_init(|| identity_side(question, sources).is_ok()),
+            None => false,
+        }
     }
 }
 
@@ -323,8 +372,8 @@ impl Decision {
         crate::message::explain(self, sources)
     }
 
-    /// What AWS tells the caller about a refusal, where the resource goes by this name (IAM says `user alice` for a user
-    /// that exists), or by none.
+    /// What AWS tells the caller about a refusal, where the resource goes by this name (IAM says `user alice` for a
+    /// user that exists), or by none.
     #[must_use]
     pub fn denial_message_about(&self, question: &Question<'_>, resource: Option<&str>) -> String {
         crate::message::denial_about(self, question, resource)

@@ -15,10 +15,10 @@ use crate::statement::Statement;
 
 /// A policy that this evaluator understands completely: whatever it would not evaluate, parsing refused.
 ///
-/// The users and roles that it names may be bound to their unique ids ([`Document::bind`], when it is saved). What a name
-/// means then: a name that is bound means the caller with its ARN and its id; a name that is not means a caller with its
-/// ARN that has no id. If only one of the two has an id, an Allow (or a NotPrincipal) does not mean the caller and a
-/// Deny does. Accounts, everyone, federated sessions and providers have no id and are meant by name.
+/// The users and roles that it names may be bound to their unique ids ([`Document::bind`], when it is saved). What a
+/// name means then: a name that is bound means the caller with its ARN and its id; a name that is not means a caller
+/// with its ARN that has no id. If only one of the two has an id, an Allow (or a NotPrincipal) does not mean the caller
+/// and a Deny does. Accounts, everyone, federated sessions and providers have no id and are meant by name.
 #[derive(Clone, Debug)]
 pub struct Document {
     text: Arc<str>,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::condition::{self, Truth};
-use crate::decide::{Decision, Effect, Question, Reason, Source, Sources, StatementReference, decide, grant_allows};
+use crate::decide::{Decision, Effect, GrantJudge, Question, Reason, Source, Sources, StatementReference, decide};
 use crate::document::Document;
 use crate::message;
 use crate::naming::Naming;
@@ -118,11 +118,12 @@ pub fn explain(question: &Question<'_>, sources: &Sources<'_>) -> Explanation {
         document.note_keys(&mut keys);
     }
     keys.retain(|folded, _| question.context.values(folded).is_none_or(|values| values.is_empty()));
+    let judge = GrantJudge::new(question, sources);
     let grants = sources.grants.iter().map(|grant| GrantTrace {
         id: grant.id.to_owned(),
         grantee: grant.grantee.to_string(),
         action: grant.actions.contains(&question.action),
-        allows: grant_allows(question, sources, grant),
+        allows: judge.allows(grant),
     });
     Explanation {
         summary: message::explain(&decision, sources),
@@ -170,7 +171,8 @@ fn trace(
 }
 
 impl Explanation {
-    /// The statements that IAM's simulation reports: those that deny, if that is the outcome; otherwise those that allow.
+    /// The statements that IAM's simulation reports: those that deny, if that is the outcome; otherwise those that
+    /// allow.
     pub fn matched(&self) -> impl Iterator<Item = &StatementTrace> {
         let wanted = match self.decision.reason {
             Reason::ExplicitDeny(_) => Effect::Deny,

@@ -128,7 +128,9 @@ mod tests {
         assert_eq!(of_provider("token.actions.githubusercontent.com:sub"), text);
         assert_eq!(of_provider("oidc.eks.eu-west-1.amazonaws.com/id/ABC123:aud"), text);
         assert_eq!(of_provider("issuer.example:AMR"), Some(KeyKind::ArrayOfString));
-        for key in ["kms:sub", "", "issuer.example", "issuer.example:", ".:sub", "a..b:sub", "a.b/:sub", "a.b*:sub"] {
+        for key in
+            ["kms:sub", "", "issuer.example", "issuer.example:", ".:sub", "a..b:sub", "a.b/:sub", "a.b*:sub", "a.b:s b"]
+        {
             assert_eq!(of_provider(key), None, "{key}");
         }
     }

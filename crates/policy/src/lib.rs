@@ -3,8 +3,9 @@
 //! A pure library: documents and a question in, a [`Decision`] out that names the statements which mattered. It does
 //! no I/O, reads no clock and knows no service; what is special about KMS comes in as data.
 //!
-//! Where to start: [`Document`] (what may be said), [`decide`] (how the sources combine), then `tests/agreement/spec.rs`
-//! (the same, slowly and from the text, as the tests' second opinion).
+//! Where to start: [`Document`] (what may be said, and how names are bound to unique ids), [`decide`] (how the sources
+//! combine), [`explain()`] (the same with its reasons), then `tests/agreement/spec.rs` (the same, slowly and from the
+//! text, as the tests' second opinion).
 
 mod condition;
 mod condition_parse;

@@ -15,11 +15,12 @@ pub struct Limits {
     /// The families of keys, by their common beginning, with which `ForAllValues` is refused as overly permissive.
     pub for_all_values_refused: &'static [&'static str],
     /// The prefixes of the services that are here, e.g. `kms`. In an identity policy, a statement with an `Action`
-    /// element none of whose patterns can match theirs decides nothing here, so it may ask for any condition key. Empty:
-    /// every statement is held to the tables.
+    /// element none of whose patterns can match theirs decides nothing here, so it may ask for any condition key.
+    /// Empty: every statement is held to the tables.
     pub own_services: &'static [&'static str],
-    /// Whether the claims of providers' tokens may be asked for: `HOST/PATH:sub` and the like, which the caller supplies
-    /// for sessions that began with one. Any issuer counts: a token of another never was here, which is a fact.
+    /// Whether the claims of providers' tokens may be asked for: `HOST/PATH:sub` and the like, which the caller
+    /// supplies for sessions that began with one. Any issuer counts: a token of another never was here, which is a
+    /// fact.
     pub provider_keys: bool,
     /// The issuers that a trust policy may name only with a condition on one of these claims.
     pub shared_issuers: &'static [SharedIssuer],
@@ -35,8 +36,8 @@ impl Limits {
         provider_keys: false,
         shared_issuers: &[],
     };
-    /// The limit of a document parameter of IAM and STS, 131072 characters (U+00FF takes two bytes), before the services
-    /// add their condition keys and prefixes. How much may be attached is a matter of [`policy_size`].
+    /// The limit of a document parameter of IAM and STS, 131072 characters (U+00FF takes two bytes), before the
+    /// services add their condition keys and prefixes. How much may be attached is a matter of [`policy_size`].
     pub const IDENTITY_POLICY: Self = Self { bytes_max: 262_144, provider_keys: true, ..Self::KEY_POLICY };
     /// The same limit for a role's trust policy.
     pub const TRUST_POLICY: Self = Self::IDENTITY_POLICY;
@@ -48,8 +49,8 @@ impl Default for Limits {
     }
 }
 
-/// How much of IAM's quotas a policy takes: its characters that are not white space (IAM quotas, "IAM doesn't count white
-/// space").
+/// How much of IAM's quotas a policy takes: its characters that are not white space (IAM quotas, "IAM doesn't count
+/// white space").
 #[must_use]
 pub fn policy_size(text: &str) -> usize {
     text.chars().filter(|character| !matches!(character, ' ' | '\t' | '\n' | '\r')).count()

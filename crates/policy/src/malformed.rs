@@ -44,8 +44,8 @@ impl Malformed {
         Self { kind: MalformedKind::InvalidPrincipal, message }
     }
 
-    /// The refusal of a principal of a trust policy that does not exist, for those who know which exist; Terraform waits
-    /// for exactly this text to go away.
+    /// The refusal of a principal of a trust policy that does not exist, for those who know which exist; Terraform
+    /// waits for exactly this text to go away.
     #[must_use]
     pub fn invalid_trust_principal(name: &PrincipalName) -> Self {
         let kind = match name {

@@ -63,8 +63,8 @@ impl Bindings {
     }
 }
 
-/// Whether a name with this binding means the caller, whose ARN it has: an id must meet the same id, none must meet none.
-/// If only one side has an id nobody can tell, which a Deny counts against the caller.
+/// Whether a name with this binding means the caller, whose ARN it has: an id must meet the same id, none must meet
+/// none. If only one side has an id nobody can tell, which a Deny counts against the caller.
 fn is_same_entity(bound_to: Option<&UniqueId>, caller: &Principal, effect: Effect) -> bool {
     match (bound_to, caller.unique_id()) {
         (Some(bound), Some(id)) => bound == id,
@@ -133,8 +133,8 @@ impl Principals {
         }
     }
 
-    /// Whether the names spare the caller from a statement about everybody but them. Each thing that the caller is must be
-    /// named: its account, its role or the user behind it, and itself.
+    /// Whether the names spare the caller from a statement about everybody but them. Each thing that the caller is must
+    /// be named: its account, its role or the user behind it, and itself.
     pub(crate) fn spares(&self, caller: &Principal, bindings: &Bindings) -> bool {
         if let Some(provider) = caller.provider_arn() {
             return self.has_provider(provider);

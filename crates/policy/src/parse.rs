@@ -127,7 +127,14 @@ impl Grammar<'_> {
         for (name, value) in members {
             self.element(&mut draft, &name, value)?;
         }
-        let effect = draft.effect.ok_or_else(|| Malformed::syntax("Policy statement must contain an effect."))?;
+        let effect = draft.effect.ok_or_else(|| {
+            let trust = self.kind == Kind::Trust;
+            Malformed::syntax(if trust {
+                "Missing required field Effect"
+            } else {
+                "Policy statement must contain an effect."
+            })
+        })?;
         self.check(&draft, effect)?;
         let actions = draft.actions.unwrap_or(Selection::Nothing);
         if let Some((_, names)) = &draft.principals {
@@ -160,6 +167,7 @@ impl Grammar<'_> {
             Kind::Identity if principals => "Policy document should not specify a principal.",
             Kind::Identity if !actions => "Policy statement must contain actions.",
             Kind::Identity if !resources => "Policy statement must contain resources.",
+            Kind::Trust if matches!(draft.resources, Some(Selection::AllBut(_))) => "Has prohibited field NotResource",
             Kind::Trust if resources => "Has prohibited field Resource",
             Kind::Trust if !principals => "Missing required field Principal",
             Kind::Trust if !actions => "Missing required field Action",

@@ -42,8 +42,8 @@ impl fmt::Display for AccountId {
 
 impl claviger_secret::LogSafe for AccountId {}
 
-/// The id that IAM gives a user (`AIDA...`) or a role (`AROA...`) and never gives again, so that a namesake made later is
-/// told apart.
+/// The id that IAM gives a user (`AIDA...`) or a role (`AROA...`) and never gives again, so that a namesake made later
+/// is told apart.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UniqueId(Box<str>);
 
@@ -84,8 +84,8 @@ pub enum PrincipalKind {
     User,
     /// A session of a role.
     RoleSession,
-    /// Somebody whose identity comes from elsewhere: a session that a user made by GetFederationToken, or, while it asks
-    /// for a role, the bearer of a provider's token (see [`Principal::provider_arn`]).
+    /// Somebody whose identity comes from elsewhere: a session that a user made by GetFederationToken, or, while it
+    /// asks for a role, the bearer of a provider's token (see [`Principal::provider_arn`]).
     FederatedUser,
 }
 

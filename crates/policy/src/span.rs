@@ -157,9 +157,9 @@ mod tests {
 
     #[test]
     fn statements_and_names() {
-        let text = "{\"Version\": \"2012-10-17\",\n \"Statement\" : [\n  {\"Sid\": \"a\\\"}{\", \"Principal\": {\"AWS\": [\"x\", \
-                    \"\\u0079\"]}},{\"NotPrincipal\":{\"AWS\":\"z\",\"Service\":\"s\"},\"Condition\":{\"Bool\":\
-                    {\"a:b\":true}}} ]}";
+        let text = "{\"Version\": \"2012-10-17\",\n \"Statement\" : [\n  {\"Sid\": \"a\\\"}{\", \
+                    \"Principal\": {\"AWS\": [\"x\", \"\\u0079\"]}},{\"NotPrincipal\":{\"AWS\":\"z\",\
+                    \"Service\":\"s\"},\"Condition\":{\"Bool\":{\"a:b\":true}}} ]}";
         let places = places(text);
         let statements: Vec<&str> = places.statements.iter().map(|range| &text[range.clone()]).collect();
         assert_eq!(statements.len(), 2);

@@ -196,6 +196,18 @@ fn resources_match_part_by_part() {
 }
 
 #[test]
+fn a_resource_of_fewer_parts_matches_no_pattern_of_six() {
+    let document = parse(&policy(&[statement(r#""Principal":"*","Resource":"arn:aws:kms:*:*:*""#)])).unwrap();
+    let root = Principal::root(home());
+    for (resource, matches) in
+        [("arn:aws:kms", false), ("arn:aws:kms::", false), ("arn:aws:kms:::", true), ("*", false)]
+    {
+        let asked = Question { resource_arn: resource, ..question(&root, "kms:Encrypt") };
+        assert_eq!(decide(&asked, &Sources::key_policy(&document)).is_allowed(), matches, "{resource}");
+    }
+}
+
+#[test]
 fn a_statement_without_action_or_resource_has_no_effect() {
     for members in [r#""Action":"kms:*""#, r#""Resource":"*""#] {
         let inert = format!(r#"{{"Effect":"Allow","Principal":"*",{members}}}"#);
@@ -270,6 +282,7 @@ fn services_may_be_named_and_are_nobody_here() {
         let text = policy(&[statement(&format!(r#""Principal":{{"Service":"{name}"}}"#))]);
         assert_eq!(parse(&text).unwrap_err().kind(), MalformedKind::InvalidPrincipal, "{name}");
     }
+    assert!(PrincipalName::parse_service(&long[1..]).is_some());
     // Not among the principals of accounts.
     assert_eq!(PrincipalName::parse("s3.amazonaws.com"), None);
 }
@@ -439,6 +452,7 @@ fn statements_about_other_services_may_ask_for_any_key() {
         r#"{"StringEquals":{"prefix":"a"}}"#,
         r#"{"StringEquals":{":prefix":"a"}}"#,
         r#"{"StringEquals":{"s3:":"a"}}"#,
+        r#"{"StringEquals":{"s 3:prefix":"a"}}"#,
         r#"{"StringEqual":{"s3:prefix":"a"}}"#,
         r#"{"NumericLessThan":{"s3:max-keys":"ten"}}"#,
         r#"{"StringEquals":{"s3:prefix":"${s3:delimiter"}}"#,

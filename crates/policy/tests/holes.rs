@@ -1,5 +1,5 @@
-//! What public evaluators of IAM policies got wrong, each hole a test: the table of reference/cryptography.md section 17,
-//! row by row.
+//! What public evaluators of IAM policies got wrong, each hole a test: the table of reference/cryptography.md section
+//! 17, row by row.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::borrow::Cow;
@@ -111,7 +111,8 @@ fn resource_variable_without_a_value() {
     // In NotResource it would speak about everything.
     let all_but = |effect: &str| {
         format!(
-            r#"{{"Effect":"{effect}","Principal":"*","Action":"*","NotResource":"arn:aws:kms:*:*:key/${{aws:username}}"}}"#
+            r#"{{"Effect":"{effect}","Principal":"*","Action":"*",
+            "NotResource":"arn:aws:kms:*:*:key/${{aws:username}}"}}"#
         )
     };
     assert_eq!(reason(&all_but("Allow"), &[]), NOTHING);

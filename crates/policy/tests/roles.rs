@@ -218,7 +218,8 @@ fn conditions_on_claims() {
     let bearer = Principal::web_identity(home(), PROVIDER);
     let allows = |condition: &str| {
         let document = trust(&format!(
-            r#""Principal":{{"Federated":"{PROVIDER}"}},"Action":"sts:AssumeRoleWithWebIdentity","Condition":{condition}"#
+            r#""Principal":{{"Federated":"{PROVIDER}"}},"Action":"sts:AssumeRoleWithWebIdentity",
+            "Condition":{condition}"#
         ));
         let document = document.unwrap();
         let sources = Sources { resource_policy: ResourcePolicy::Trust(&document), ..Sources::default() };
@@ -284,7 +285,9 @@ fn refusals_of_trust_policies() {
         assert_eq!(trust(members).unwrap_err().message(), message, "{members}");
     };
     refuse(r#""Principal":"*","Resource":"*""#, "Has prohibited field Resource");
-    refuse(r#""Principal":"*","NotResource":"*""#, "Has prohibited field Resource");
+    refuse(r#""Principal":"*","NotResource":"*""#, "Has prohibited field NotResource");
+    let bare = r#"{"Statement":{"Principal":"*","Action":"sts:AssumeRole"}}"#;
+    assert_eq!(parse(bare).message(), "Missing required field Effect");
     refuse(r#""NotPrincipal":{"AWS":"111122223333"}"#, "Has prohibited field NotPrincipal");
     refuse(r#""Sid":"a""#, "Missing required field Principal");
     let bare = r#"{"Statement":{"Effect":"Allow","Principal":"*"}}"#;

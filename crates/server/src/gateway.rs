@@ -29,10 +29,14 @@ pub trait Api: Send + Sync + 'static {
     /// Makes the call.
     fn call(&self, caller: Caller, meta: CallMeta, request: Request) -> BoxFuture<'_, Result<Reply, Refusal>>;
 
-    /// Answers (and records) a call whose request breaks constraints of the model.
+    /// Makes a call that no signature protects.
+    fn call_unsigned(&self, meta: CallMeta, request: Request) -> BoxFuture<'_, Result<Reply, Refusal>>;
+
+    /// Answers (and records) a call whose request breaks constraints of the model; without a caller one that nobody
+    /// signed.
     fn invalid(
         &self,
-        caller: Caller,
+        caller: Option<Caller>,
         meta: CallMeta,
         operation: Operation,
         violations: Violations,
@@ -45,6 +49,15 @@ pub struct Gateway {
     identifiers: Identifiers,
     metrics: Arc<Metrics>,
     dev: Option<Dev>,
+}
+
+/// Bytes of a body that nobody signed at most; the token in it has up to 20,000 characters.
+const UNSIGNED_BYTES_MAX: usize = 64 * 1024;
+
+/// Whether the operation takes requests without a signature (`authtype: none` in the model): what it is given proves
+/// itself.
+const fn is_unsigned(operation: Operation) -> bool {
+    matches!(operation, Operation::Sts(claviger_api::sts::Operation::AssumeRoleWithWebIdentity))
 }
 
 /// A refusal and the protocol to put it in.
@@ -89,14 +102,24 @@ impl Gateway {
             Err(refusal) => return Err((claviger_wire::protocol(head), refusal)),
         };
         let refused = |refusal| (protocol, refusal);
-        let claim = claviger_wire::sigv4::claim(head, body.bytes()).map_err(refused)?;
-        claviger_wire::sigv4::check_scope(&claim, operation).map_err(refused)?;
-        let caller = self.api.authenticate(claim, &meta).await.map_err(refused)?;
+        let caller = if is_unsigned(operation) {
+            if body.bytes().len() > UNSIGNED_BYTES_MAX {
+                return Err(refused(Refusal::BodyTooLarge));
+            }
+            None
+        } else {
+            let claim = claviger_wire::sigv4::claim(head, body.bytes()).map_err(refused)?;
+            claviger_wire::sigv4::check_scope(&claim, operation).map_err(refused)?;
+            Some(self.api.authenticate(claim, &meta).await.map_err(refused)?)
+        };
         let decoded = claviger_wire::decode(operation, claviger_wire::input(head, body.bytes()));
         // Decoded values live on in the request; the body is not needed while the call runs.
         drop(body);
         let answered = match decoded {
-            Ok(request) => self.api.call(caller, meta, request).await,
+            Ok(request) => match caller {
+                Some(caller) => self.api.call(caller, meta, request).await,
+                None => self.api.call_unsigned(meta, request).await,
+            },
             Err(DecodeError::Invalid(violations)) => self.api.invalid(caller, meta, operation, violations).await,
             Err(DecodeError::Refusal(refusal)) => Err(refusal),
         };

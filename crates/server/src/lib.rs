@@ -2,7 +2,8 @@
 //!
 //! [`bind`] takes an address, [`Server::listen`] serves it with a [`Handler`], [`Server::drain`] ends it in good
 //! order. [`Gateway`] is the handler of the AWS face and carries a request through the hops of DESIGN.md section 4;
-//! [`Observer`] is the one of the observer face. [`Limits`] names every bound.
+//! [`Observer`] is the one of the observer face. [`OperatorFace`] is the operator's, on a Unix socket
+//! ([`bind_operator`], [`Server::listen_operator`]), and [`give_command`] its client. [`Limits`] names every bound.
 //!
 //! Architecture invariants: nothing else reads the system's clock ([`SystemClock`]) or repeats work by itself
 //! ([`every`]); a handler sees a request only when head and body are complete and within the limits; a handler's
@@ -12,6 +13,7 @@ mod body;
 mod clock;
 mod connection;
 mod dev;
+mod egress;
 mod finish;
 mod gateway;
 mod handler;
@@ -31,6 +33,7 @@ mod tls;
 pub use body::{BodyFault, ReadBody};
 pub use clock::SystemClock;
 pub use dev::{Dev, DevClock, DevControls, DevError, DevFault, HostRule};
+pub use egress::{EgressRules, HostAndPort, Outside};
 pub use gateway::{Api, Gateway, Reply};
 pub use handler::{CallFault, Connection, Handler};
 pub use limits::Limits;
@@ -38,7 +41,8 @@ pub use metrics::Metrics;
 pub use observer::Observer;
 pub use operator::{
     AccountCreate, AccountList, AccountNamed, AccountRootCredentials, AccountShown, AccountsShown, Credentials,
-    OperatorAnswer, OperatorFace, OperatorReply, OperatorRequest, Operators, Status, UnsealKind, Uptime,
+    Explain, ExplainRequest, Explained, OperatorAnswer, OperatorFace, OperatorReply, OperatorRequest, Operators,
+    Status, UnsealKind, Uptime,
 };
 pub use operator_client::{OperatorError, give_command};
 pub use operator_socket::{OperatorSocket, OperatorSocketError, bind_operator};

@@ -57,6 +57,47 @@ pub enum OperatorRequest {
     AccountReopen(AccountNamed),
     /// New root credentials for an account that exists.
     AccountRootCredentials(AccountRootCredentials),
+    /// Why somebody may use a key, or may not.
+    Explain(Explain),
+    /// Why a request was answered as it was.
+    ExplainRequest(ExplainRequest),
+}
+
+/// A use of a key that nobody makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Explain {
+    /// The ARN of a user, role, role session or account's root.
+    pub caller: String,
+    /// The IAM action.
+    pub action: String,
+    /// The key as the caller would name it; absent for actions on none.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// The Region of the request.
+    pub region: String,
+    /// Condition keys of the request, each with a value; a key with several stands as often.
+    #[serde(default)]
+    pub context: Vec<(String, String)>,
+    /// The encryption context.
+    #[serde(default)]
+    pub encryption_context: Vec<(String, String)>,
+}
+
+/// A request that was answered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ExplainRequest {
+    /// Its id, as `x-amzn-RequestId` had it.
+    pub request_id: String,
+}
+
+/// An explanation for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Explained {
+    /// Line by line.
+    pub lines: Vec<String>,
 }
 
 /// A new account.
@@ -120,6 +161,8 @@ pub enum OperatorAnswer {
     Accounts(AccountsShown),
     /// A root access key.
     Credentials(Credentials),
+    /// Why.
+    Explained(Explained),
 }
 
 /// How the server is.
@@ -238,6 +281,16 @@ const ROUTES: &[Route] = &[
         read_answer: |body| read(body).map(OperatorAnswer::Account),
     },
     Route { name: "account/root-credentials", read_request: read_root_credentials, read_answer: read_credentials },
+    Route {
+        name: "explain",
+        read_request: |body| read(body).map(OperatorRequest::Explain),
+        read_answer: |body| read(body).map(OperatorAnswer::Explained),
+    },
+    Route {
+        name: "explain/request",
+        read_request: |body| read(body).map(OperatorRequest::ExplainRequest),
+        read_answer: |body| read(body).map(OperatorAnswer::Explained),
+    },
 ];
 
 /// The route with this name.
@@ -254,6 +307,8 @@ impl OperatorRequest {
             Self::AccountClose(_) => "account/close",
             Self::AccountReopen(_) => "account/reopen",
             Self::AccountRootCredentials(_) => "account/root-credentials",
+            Self::Explain(_) => "explain",
+            Self::ExplainRequest(_) => "explain/request",
         }
     }
 
@@ -263,6 +318,8 @@ impl OperatorRequest {
             Self::AccountCreate(request) => write(request),
             Self::AccountList(request) => write(request),
             Self::AccountClose(request) | Self::AccountReopen(request) => write(request),
+            Self::Explain(request) => write(request),
+            Self::ExplainRequest(request) => write(request),
             Self::AccountRootCredentials(request) => {
                 let AccountRootCredentials { account, replace, kind, unseal } = request;
                 let mut text = vec![0; unseal.len().div_ceil(3) * 4];
@@ -281,6 +338,7 @@ impl OperatorAnswer {
             Self::Status(answer) => write(answer),
             Self::Account(answer) => write(answer),
             Self::Accounts(answer) => write(answer),
+            Self::Explained(answer) => write(answer),
             Self::Credentials(Credentials { account, access_key_id, secret_access_key }) => {
                 let head = CredentialsHead { account: account.clone(), access_key_id: access_key_id.clone() };
                 with_secret(&head, "secretAccessKey", secret_access_key)
@@ -514,6 +572,8 @@ mod tests {
             OperatorRequest::AccountClose(named()),
             OperatorRequest::AccountReopen(named()),
             credentials_asked(),
+            OperatorRequest::Explain(Explain { key: Some("alias/a".to_owned()), ..Explain::default() }),
+            OperatorRequest::ExplainRequest(ExplainRequest { request_id: "1".to_owned() }),
         ];
         assert_eq!(requests.len(), ROUTES.len(), "a route that no request takes");
         for request in requests {

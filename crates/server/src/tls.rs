@@ -7,7 +7,7 @@ use std::sync::Arc;
 use claviger_engine::TlsFacts;
 use claviger_secret::LogText;
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
@@ -95,7 +95,7 @@ impl Tls {
         }
         let private = PrivateKeyDer::from_pem_file(key)
             .map_err(|error| TlsError::Key { file: key.to_owned(), cause: error.into() })?;
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(|_| TlsError::Unsupported)?
             .with_no_client_auth()
@@ -108,6 +108,11 @@ impl Tls {
     pub(crate) const fn acceptor(&self) -> &TlsAcceptor {
         &self.0
     }
+}
+
+/// The library's algorithms, for either end of a connection.
+pub(crate) fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
 }
 
 /// What the handshake settled.

@@ -71,9 +71,13 @@ impl Api for StandIn {
         })
     }
 
+    fn call_unsigned(&self, _: CallMeta, _: claviger_api::Request) -> BoxFuture<'_, Result<Reply, Refusal>> {
+        Box::pin(async { Err(Refusal::MissingAuthenticationToken) })
+    }
+
     fn invalid(
         &self,
-        _caller: Caller,
+        _caller: Option<Caller>,
         _meta: CallMeta,
         operation: Operation,
         violations: Violations,

@@ -58,6 +58,7 @@ SAMPLES = {
     "tagKeyType": "Team \u00e9\u65e5:/=+",
     "tagValueType": "",
     "thumbprintType": "0a" * 20,
+    "tokenCodeType": "012345",
 }
 
 

@@ -14,9 +14,46 @@ pub mod limits {
     use crate::check::TextLimits;
     use crate::{Atom, Pattern, Piece};
 
+    /// `ActionNameType`
+    pub const ACTION_NAME_TYPE: TextLimits = TextLimits { min: Some(3), max: Some(128), pattern: None };
+
+    /// `AttachmentName`
+    pub const ATTACHMENT_NAME: TextLimits = TextLimits {
+        min: Some(1),
+        max: Some(128),
+        pattern: Some(&Pattern {
+            text: "[\\w+=,.@-]+",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[
+                    ('a', 'z'),
+                    ('A', 'Z'),
+                    ('_', '_'),
+                    ('0', '9'),
+                    ('+', '+'),
+                    ('=', '='),
+                    (',', ','),
+                    ('.', '.'),
+                    ('@', '@'),
+                    ('-', '-'),
+                ]),
+                min: 1,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `ContextKeyNameType`
+    pub const CONTEXT_KEY_NAME_TYPE: TextLimits = TextLimits { min: Some(5), max: Some(256), pattern: None };
+
     /// `OpenIDConnectProviderUrlType`
     pub const OPEN_ID_CONNECT_PROVIDER_URL_TYPE: TextLimits =
         TextLimits { min: Some(1), max: Some(255), pattern: None };
+
+    /// `ResourceHandlingOptionType`
+    pub const RESOURCE_HANDLING_OPTION_TYPE: TextLimits = TextLimits { min: Some(1), max: Some(64), pattern: None };
+
+    /// `ResourceNameType`
+    pub const RESOURCE_NAME_TYPE: TextLimits = TextLimits { min: Some(1), max: Some(2048), pattern: None };
 
     /// `accessKeyIdType`
     pub const ACCESS_KEY_ID_TYPE: TextLimits = TextLimits {
@@ -444,6 +481,28 @@ pub mod checks {
     use super::limits;
     use crate::{Echo, Path, Violations, check};
 
+    /// `ActionNameListType`
+    pub fn action_name_list_type(value: &[String], path: &Path<'_>, violations: &mut Violations) {
+        if !value.iter().all(|element| limits::ACTION_NAME_TYPE.hold(element)) {
+            violations.push(path, check::list_echo(value.iter()), "Member must satisfy constraint: [Member must have length less than or equal to 128, Member must have length greater than or equal to 3]");
+        }
+    }
+
+    /// `ActionNameType`
+    pub fn action_name_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::ACTION_NAME_TYPE, path, violations);
+    }
+
+    /// `AttachmentName`
+    pub fn attachment_name(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::ATTACHMENT_NAME, path, violations);
+    }
+
+    /// `ContextKeyNameType`
+    pub fn context_key_name_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::CONTEXT_KEY_NAME_TYPE, path, violations);
+    }
+
     /// `OpenIDConnectProviderUrlType`
     pub fn open_id_connect_provider_url_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
         check::text(
@@ -453,6 +512,48 @@ pub mod checks {
             path,
             violations,
         );
+    }
+
+    /// `OrganizationPolicyListType`
+    pub fn organization_policy_list_type(
+        value: &[super::OrderedOrganizationPolicyType],
+        path: &Path<'_>,
+        violations: &mut Violations,
+    ) {
+        check::length(value.len(), || Echo::Omitted, 0, 7, path, violations);
+    }
+
+    /// `PolicyExclusionsListType`
+    pub fn policy_exclusions_list_type(
+        value: &[super::PolicyIdentifier],
+        path: &Path<'_>,
+        violations: &mut Violations,
+    ) {
+        check::length(value.len(), || Echo::Omitted, 0, 256, path, violations);
+    }
+
+    /// `ResourceHandlingOptionType`
+    pub fn resource_handling_option_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::RESOURCE_HANDLING_OPTION_TYPE, path, violations);
+    }
+
+    /// `ResourceNameListType`
+    pub fn resource_name_list_type(value: &[String], path: &Path<'_>, violations: &mut Violations) {
+        if !value.iter().all(|element| limits::RESOURCE_NAME_TYPE.hold(element)) {
+            violations.push(path, check::list_echo(value.iter()), "Member must satisfy constraint: [Member must have length less than or equal to 2048, Member must have length greater than or equal to 1]");
+        }
+    }
+
+    /// `ResourceNameType`
+    pub fn resource_name_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::RESOURCE_NAME_TYPE, path, violations);
+    }
+
+    /// `SimulationPolicyListType`
+    pub fn simulation_policy_list_type(value: &[String], path: &Path<'_>, violations: &mut Violations) {
+        if !value.iter().all(|element| limits::POLICY_DOCUMENT_TYPE.hold(element)) {
+            violations.push(path, check::list_echo(value.iter()), "Member must satisfy constraint: [Member must have length less than or equal to 131072, Member must have length greater than or equal to 1, Member must satisfy regular expression pattern: [\\u0009\\u000A\\u000D\\u0020-\\u00FF]+]");
+        }
     }
 
     /// `accessKeyIdType`
@@ -608,6 +709,141 @@ pub mod checks {
     }
 }
 
+/// `AttachmentType`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AttachmentType {
+    /// `user`
+    User,
+    /// `group`
+    Group,
+    /// `role`
+    Role,
+}
+
+impl AttachmentType {
+    /// Every value, in the model's order.
+    pub const ALL: &[Self] = &[Self::User, Self::Group, Self::Role];
+
+    /// The text on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Group => "group",
+            Self::Role => "role",
+        }
+    }
+
+    /// The value of a text on the wire.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "user" => Self::User,
+            "group" => Self::Group,
+            "role" => Self::Role,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for AttachmentType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl LogSafe for AttachmentType {}
+
+/// `ContextKeyTypeEnum`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ContextKeyTypeEnum {
+    /// `string`
+    String,
+    /// `stringList`
+    StringList,
+    /// `numeric`
+    Numeric,
+    /// `numericList`
+    NumericList,
+    /// `boolean`
+    Boolean,
+    /// `booleanList`
+    BooleanList,
+    /// `ip`
+    Ip,
+    /// `ipList`
+    IpList,
+    /// `binary`
+    Binary,
+    /// `binaryList`
+    BinaryList,
+    /// `date`
+    Date,
+    /// `dateList`
+    DateList,
+}
+
+impl ContextKeyTypeEnum {
+    /// Every value, in the model's order.
+    pub const ALL: &[Self] = &[
+        Self::String,
+        Self::StringList,
+        Self::Numeric,
+        Self::NumericList,
+        Self::Boolean,
+        Self::BooleanList,
+        Self::Ip,
+        Self::IpList,
+        Self::Binary,
+        Self::BinaryList,
+        Self::Date,
+        Self::DateList,
+    ];
+
+    /// The text on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::String => "string",
+            Self::StringList => "stringList",
+            Self::Numeric => "numeric",
+            Self::NumericList => "numericList",
+            Self::Boolean => "boolean",
+            Self::BooleanList => "booleanList",
+            Self::Ip => "ip",
+            Self::IpList => "ipList",
+            Self::Binary => "binary",
+            Self::BinaryList => "binaryList",
+            Self::Date => "date",
+            Self::DateList => "dateList",
+        }
+    }
+
+    /// The value of a text on the wire.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "string" => Self::String,
+            "stringList" => Self::StringList,
+            "numeric" => Self::Numeric,
+            "numericList" => Self::NumericList,
+            "boolean" => Self::Boolean,
+            "booleanList" => Self::BooleanList,
+            "ip" => Self::Ip,
+            "ipList" => Self::IpList,
+            "binary" => Self::Binary,
+            "binaryList" => Self::BinaryList,
+            "date" => Self::Date,
+            "dateList" => Self::DateList,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for ContextKeyTypeEnum {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl LogSafe for ContextKeyTypeEnum {}
+
 /// `EntityType`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EntityType {
@@ -693,6 +929,165 @@ impl fmt::Display for PermissionsBoundaryAttachmentType {
 }
 
 impl LogSafe for PermissionsBoundaryAttachmentType {}
+
+/// `PolicyEvaluationDecisionType`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PolicyEvaluationDecisionType {
+    /// `allowed`
+    Allowed,
+    /// `explicitDeny`
+    ExplicitDeny,
+    /// `implicitDeny`
+    ImplicitDeny,
+}
+
+impl PolicyEvaluationDecisionType {
+    /// Every value, in the model's order.
+    pub const ALL: &[Self] = &[Self::Allowed, Self::ExplicitDeny, Self::ImplicitDeny];
+
+    /// The text on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Allowed => "allowed",
+            Self::ExplicitDeny => "explicitDeny",
+            Self::ImplicitDeny => "implicitDeny",
+        }
+    }
+
+    /// The value of a text on the wire.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "allowed" => Self::Allowed,
+            "explicitDeny" => Self::ExplicitDeny,
+            "implicitDeny" => Self::ImplicitDeny,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for PolicyEvaluationDecisionType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl LogSafe for PolicyEvaluationDecisionType {}
+
+/// `PolicyIdentifierPolicyType`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PolicyIdentifierPolicyType {
+    /// `inline`
+    Inline,
+    /// `aws-managed`
+    AwsManaged,
+    /// `user-managed`
+    UserManaged,
+    /// `permission-boundary`
+    PermissionBoundary,
+    /// `scp`
+    Scp,
+    /// `rcp`
+    Rcp,
+}
+
+impl PolicyIdentifierPolicyType {
+    /// Every value, in the model's order.
+    pub const ALL: &[Self] =
+        &[Self::Inline, Self::AwsManaged, Self::UserManaged, Self::PermissionBoundary, Self::Scp, Self::Rcp];
+
+    /// The text on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Inline => "inline",
+            Self::AwsManaged => "aws-managed",
+            Self::UserManaged => "user-managed",
+            Self::PermissionBoundary => "permission-boundary",
+            Self::Scp => "scp",
+            Self::Rcp => "rcp",
+        }
+    }
+
+    /// The value of a text on the wire.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "inline" => Self::Inline,
+            "aws-managed" => Self::AwsManaged,
+            "user-managed" => Self::UserManaged,
+            "permission-boundary" => Self::PermissionBoundary,
+            "scp" => Self::Scp,
+            "rcp" => Self::Rcp,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for PolicyIdentifierPolicyType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl LogSafe for PolicyIdentifierPolicyType {}
+
+/// `PolicySourceType`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PolicySourceType {
+    /// `user`
+    User,
+    /// `group`
+    Group,
+    /// `role`
+    Role,
+    /// `aws-managed`
+    AwsManaged,
+    /// `user-managed`
+    UserManaged,
+    /// `resource`
+    Resource,
+    /// `none`
+    None,
+}
+
+impl PolicySourceType {
+    /// Every value, in the model's order.
+    pub const ALL: &[Self] =
+        &[Self::User, Self::Group, Self::Role, Self::AwsManaged, Self::UserManaged, Self::Resource, Self::None];
+
+    /// The text on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Group => "group",
+            Self::Role => "role",
+            Self::AwsManaged => "aws-managed",
+            Self::UserManaged => "user-managed",
+            Self::Resource => "resource",
+            Self::None => "none",
+        }
+    }
+
+    /// The value of a text on the wire.
+    pub fn parse(text: &str) -> Option<Self> {
+        Some(match text {
+            "user" => Self::User,
+            "group" => Self::Group,
+            "role" => Self::Role,
+            "aws-managed" => Self::AwsManaged,
+            "user-managed" => Self::UserManaged,
+            "resource" => Self::Resource,
+            "none" => Self::None,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for PolicySourceType {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl LogSafe for PolicySourceType {}
 
 /// `PolicyUsageType`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -1198,6 +1593,25 @@ pub struct AttachedPolicy {
     pub policy_name: Option<String>,
     /// `PolicyArn`: 20 to 2048 characters
     pub policy_arn: Option<String>,
+}
+
+/// `ContextEntry`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ContextEntry {
+    /// `ContextKeyName`: 5 to 256 characters
+    pub context_key_name: Option<String>,
+    /// `ContextKeyValues`
+    pub context_key_values: Option<Vec<String>>,
+    /// `ContextKeyType`
+    pub context_key_type: Option<ContextKeyTypeEnum>,
+}
+
+impl Validate for ContextEntry {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.context_key_name {
+            checks::context_key_name_type(value, &path.member("contextKeyName"), violations);
+        }
+    }
 }
 
 /// `CreateAccessKeyRequest`
@@ -1792,6 +2206,29 @@ impl Validate for EnableMFADeviceRequest {
     }
 }
 
+/// `EvaluationResult`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvaluationResult {
+    /// `EvalActionName`: 3 to 128 characters
+    pub eval_action_name: String,
+    /// `EvalResourceName`: 1 to 2048 characters
+    pub eval_resource_name: Option<String>,
+    /// `EvalDecision`
+    pub eval_decision: PolicyEvaluationDecisionType,
+    /// `MatchedStatements`
+    pub matched_statements: Option<Vec<Statement>>,
+    /// `MissingContextValues`
+    pub missing_context_values: Option<Vec<String>>,
+    /// `OrganizationsDecisionDetail`
+    pub organizations_decision_detail: Option<OrganizationsDecisionDetail>,
+    /// `PermissionsBoundaryDecisionDetail`
+    pub permissions_boundary_decision_detail: Option<PermissionsBoundaryDecisionDetail>,
+    /// `EvalDecisionDetails`
+    pub eval_decision_details: Option<BTreeMap<String, String>>,
+    /// `ResourceSpecificResults`
+    pub resource_specific_results: Option<Vec<ResourceSpecificResult>>,
+}
+
 /// `GetAccessKeyLastUsedRequest`
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct GetAccessKeyLastUsedRequest {
@@ -1865,6 +2302,44 @@ pub struct GetAccountPasswordPolicyResponse {
 pub struct GetAccountSummaryResponse {
     /// `SummaryMap`
     pub summary_map: Option<BTreeMap<String, i32>>,
+}
+
+/// `GetContextKeysForCustomPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetContextKeysForCustomPolicyRequest {
+    /// `PolicyInputList`
+    pub policy_input_list: Vec<String>,
+}
+
+impl Validate for GetContextKeysForCustomPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::simulation_policy_list_type(&self.policy_input_list, &path.member("policyInputList"), violations);
+    }
+}
+
+/// `GetContextKeysForPolicyResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetContextKeysForPolicyResponse {
+    /// `ContextKeyNames`
+    pub context_key_names: Option<Vec<String>>,
+}
+
+/// `GetContextKeysForPrincipalPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetContextKeysForPrincipalPolicyRequest {
+    /// `PolicySourceArn`: 20 to 2048 characters
+    pub policy_source_arn: String,
+    /// `PolicyInputList`
+    pub policy_input_list: Option<Vec<String>>,
+}
+
+impl Validate for GetContextKeysForPrincipalPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.policy_source_arn, &path.member("policySourceArn"), violations);
+        if let Some(value) = &self.policy_input_list {
+            checks::simulation_policy_list_type(value, &path.member("policyInputList"), violations);
+        }
+    }
 }
 
 /// `GetGroupPolicyRequest`
@@ -2182,6 +2657,24 @@ pub struct GroupDetail {
     pub group_policy_list: Option<Vec<PolicyDetail>>,
     /// `AttachedManagedPolicies`
     pub attached_managed_policies: Option<Vec<AttachedPolicy>>,
+}
+
+/// `InlinePolicyIdentifierType`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InlinePolicyIdentifierType {
+    /// `PolicyName`: 1 to 128 characters
+    pub policy_name: String,
+    /// `AttachmentType`
+    pub attachment_type: AttachmentType,
+    /// `AttachmentName`: 1 to 128 characters
+    pub attachment_name: String,
+}
+
+impl Validate for InlinePolicyIdentifierType {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::policy_name_type(&self.policy_name, &path.member("policyName"), violations);
+        checks::attachment_name(&self.attachment_name, &path.member("attachmentName"), violations);
+    }
 }
 
 /// `InstanceProfile`
@@ -3212,6 +3705,28 @@ pub struct OpenIDConnectProviderListEntry {
     pub arn: Option<String>,
 }
 
+/// `OrderedOrganizationPolicyType`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct OrderedOrganizationPolicyType {
+    /// `ServiceControlPolicyInputList`
+    pub service_control_policy_input_list: Option<Vec<String>>,
+}
+
+impl Validate for OrderedOrganizationPolicyType {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.service_control_policy_input_list {
+            checks::simulation_policy_list_type(value, &path.member("serviceControlPolicyInputList"), violations);
+        }
+    }
+}
+
+/// `OrganizationsDecisionDetail`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct OrganizationsDecisionDetail {
+    /// `AllowedByOrganizations`
+    pub allowed_by_organizations: Option<bool>,
+}
+
 /// `PasswordPolicy`
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct PasswordPolicy {
@@ -3235,6 +3750,13 @@ pub struct PasswordPolicy {
     pub password_reuse_prevention: Option<i32>,
     /// `HardExpiry`
     pub hard_expiry: Option<bool>,
+}
+
+/// `PermissionsBoundaryDecisionDetail`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PermissionsBoundaryDecisionDetail {
+    /// `AllowedByPermissionsBoundary`
+    pub allowed_by_permissions_boundary: Option<bool>,
 }
 
 /// `Policy`
@@ -3284,6 +3806,28 @@ pub struct PolicyGroup {
     pub group_id: Option<String>,
 }
 
+/// `PolicyIdentifier`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PolicyIdentifier {
+    /// `PolicyType`
+    pub policy_type: Option<PolicyIdentifierPolicyType>,
+    /// `PolicyArn`: 20 to 2048 characters
+    pub policy_arn: Option<String>,
+    /// `InlinePolicyIdentifier`
+    pub inline_policy_identifier: Option<InlinePolicyIdentifierType>,
+}
+
+impl Validate for PolicyIdentifier {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.policy_arn {
+            checks::arn_type(value, &path.member("policyArn"), violations);
+        }
+        if let Some(value) = &self.inline_policy_identifier {
+            value.validate(&path.member("inlinePolicyIdentifier"), violations);
+        }
+    }
+}
+
 /// `PolicyRole`
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct PolicyRole {
@@ -3313,6 +3857,15 @@ pub struct PolicyVersion {
     pub is_default_version: Option<bool>,
     /// `CreateDate`
     pub create_date: Option<Timestamp>,
+}
+
+/// `Position`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Position {
+    /// `Line`
+    pub line: Option<i32>,
+    /// `Column`
+    pub column: Option<i32>,
 }
 
 /// `PutGroupPolicyRequest`
@@ -3434,6 +3987,23 @@ impl Validate for RemoveUserFromGroupRequest {
         checks::group_name_type(&self.group_name, &path.member("groupName"), violations);
         checks::existing_user_name_type(&self.user_name, &path.member("userName"), violations);
     }
+}
+
+/// `ResourceSpecificResult`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceSpecificResult {
+    /// `EvalResourceName`: 1 to 2048 characters
+    pub eval_resource_name: String,
+    /// `EvalResourceDecision`
+    pub eval_resource_decision: PolicyEvaluationDecisionType,
+    /// `MatchedStatements`
+    pub matched_statements: Option<Vec<Statement>>,
+    /// `MissingContextValues`
+    pub missing_context_values: Option<Vec<String>>,
+    /// `EvalDecisionDetails`
+    pub eval_decision_details: Option<BTreeMap<String, String>>,
+    /// `PermissionsBoundaryDecisionDetail`
+    pub permissions_boundary_decision_detail: Option<PermissionsBoundaryDecisionDetail>,
 }
 
 /// `ResyncMFADeviceRequest`
@@ -3590,6 +4160,165 @@ pub struct SigningCertificate {
     pub upload_date: Option<Timestamp>,
 }
 
+/// `SimulateCustomPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct SimulateCustomPolicyRequest {
+    /// `PolicyInputList`
+    pub policy_input_list: Vec<String>,
+    /// `PermissionsBoundaryPolicyInputList`
+    pub permissions_boundary_policy_input_list: Option<Vec<String>>,
+    /// `OrderedOrganizationPolicyInputList`: at most 7 elements
+    pub ordered_organization_policy_input_list: Option<Vec<OrderedOrganizationPolicyType>>,
+    /// `ActionNames`
+    pub action_names: Vec<String>,
+    /// `ResourceArns`
+    pub resource_arns: Option<Vec<String>>,
+    /// `ResourcePolicy`: 1 to 131072 characters
+    pub resource_policy: Option<String>,
+    /// `ResourceOwner`: 1 to 2048 characters
+    pub resource_owner: Option<String>,
+    /// `CallerArn`: 1 to 2048 characters
+    pub caller_arn: Option<String>,
+    /// `ContextEntries`
+    pub context_entries: Option<Vec<ContextEntry>>,
+    /// `ResourceHandlingOption`: 1 to 64 characters
+    pub resource_handling_option: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+}
+
+impl Validate for SimulateCustomPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::simulation_policy_list_type(&self.policy_input_list, &path.member("policyInputList"), violations);
+        if let Some(value) = &self.permissions_boundary_policy_input_list {
+            checks::simulation_policy_list_type(value, &path.member("permissionsBoundaryPolicyInputList"), violations);
+        }
+        if let Some(value) = &self.ordered_organization_policy_input_list {
+            for (number, element) in value.iter().enumerate() {
+                element.validate(
+                    &path.member("orderedOrganizationPolicyInputList").element(number.saturating_add(1)),
+                    violations,
+                );
+            }
+        }
+        checks::action_name_list_type(&self.action_names, &path.member("actionNames"), violations);
+        if let Some(value) = &self.resource_arns {
+            checks::resource_name_list_type(value, &path.member("resourceArns"), violations);
+        }
+        if let Some(value) = &self.resource_policy {
+            checks::policy_document_type(value, &path.member("resourcePolicy"), violations);
+        }
+        if let Some(value) = &self.resource_owner {
+            checks::resource_name_type(value, &path.member("resourceOwner"), violations);
+        }
+        if let Some(value) = &self.caller_arn {
+            checks::resource_name_type(value, &path.member("callerArn"), violations);
+        }
+        if let Some(value) = &self.context_entries {
+            for (number, element) in value.iter().enumerate() {
+                element.validate(&path.member("contextEntries").element(number.saturating_add(1)), violations);
+            }
+        }
+        if let Some(value) = &self.resource_handling_option {
+            checks::resource_handling_option_type(value, &path.member("resourceHandlingOption"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+    }
+}
+
+/// `SimulatePolicyResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct SimulatePolicyResponse {
+    /// `EvaluationResults`
+    pub evaluation_results: Option<Vec<EvaluationResult>>,
+    /// `IsTruncated`
+    pub is_truncated: Option<bool>,
+    /// `Marker`
+    pub marker: Option<String>,
+}
+
+/// `SimulatePrincipalPolicyRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct SimulatePrincipalPolicyRequest {
+    /// `PolicySourceArn`: 20 to 2048 characters
+    pub policy_source_arn: String,
+    /// `PolicyInputList`
+    pub policy_input_list: Option<Vec<String>>,
+    /// `PermissionsBoundaryPolicyInputList`
+    pub permissions_boundary_policy_input_list: Option<Vec<String>>,
+    /// `PolicyExclusionList`: at most 256 elements
+    pub policy_exclusion_list: Option<Vec<PolicyIdentifier>>,
+    /// `ActionNames`
+    pub action_names: Vec<String>,
+    /// `ResourceArns`
+    pub resource_arns: Option<Vec<String>>,
+    /// `ResourcePolicy`: 1 to 131072 characters
+    pub resource_policy: Option<String>,
+    /// `ResourceOwner`: 1 to 2048 characters
+    pub resource_owner: Option<String>,
+    /// `CallerArn`: 1 to 2048 characters
+    pub caller_arn: Option<String>,
+    /// `ContextEntries`
+    pub context_entries: Option<Vec<ContextEntry>>,
+    /// `ResourceHandlingOption`: 1 to 64 characters
+    pub resource_handling_option: Option<String>,
+    /// `MaxItems`: 1 to 1000
+    pub max_items: Option<i32>,
+    /// `Marker`: 1 to 320 characters
+    pub marker: Option<String>,
+}
+
+impl Validate for SimulatePrincipalPolicyRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.policy_source_arn, &path.member("policySourceArn"), violations);
+        if let Some(value) = &self.policy_input_list {
+            checks::simulation_policy_list_type(value, &path.member("policyInputList"), violations);
+        }
+        if let Some(value) = &self.permissions_boundary_policy_input_list {
+            checks::simulation_policy_list_type(value, &path.member("permissionsBoundaryPolicyInputList"), violations);
+        }
+        if let Some(value) = &self.policy_exclusion_list {
+            for (number, element) in value.iter().enumerate() {
+                element.validate(&path.member("policyExclusionList").element(number.saturating_add(1)), violations);
+            }
+        }
+        checks::action_name_list_type(&self.action_names, &path.member("actionNames"), violations);
+        if let Some(value) = &self.resource_arns {
+            checks::resource_name_list_type(value, &path.member("resourceArns"), violations);
+        }
+        if let Some(value) = &self.resource_policy {
+            checks::policy_document_type(value, &path.member("resourcePolicy"), violations);
+        }
+        if let Some(value) = &self.resource_owner {
+            checks::resource_name_type(value, &path.member("resourceOwner"), violations);
+        }
+        if let Some(value) = &self.caller_arn {
+            checks::resource_name_type(value, &path.member("callerArn"), violations);
+        }
+        if let Some(value) = &self.context_entries {
+            for (number, element) in value.iter().enumerate() {
+                element.validate(&path.member("contextEntries").element(number.saturating_add(1)), violations);
+            }
+        }
+        if let Some(value) = &self.resource_handling_option {
+            checks::resource_handling_option_type(value, &path.member("resourceHandlingOption"), violations);
+        }
+        if let Some(value) = self.max_items {
+            checks::max_items_type(value, &path.member("maxItems"), violations);
+        }
+        if let Some(value) = &self.marker {
+            checks::marker_type(value, &path.member("marker"), violations);
+        }
+    }
+}
+
 /// `SourceRoleTemplate`
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct SourceRoleTemplate {
@@ -3597,6 +4326,19 @@ pub struct SourceRoleTemplate {
     pub template_arn: String,
     /// `TemplateMinorVersion`
     pub template_minor_version: i32,
+}
+
+/// `Statement`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Statement {
+    /// `SourcePolicyId`
+    pub source_policy_id: Option<String>,
+    /// `SourcePolicyType`
+    pub source_policy_type: Option<PolicySourceType>,
+    /// `StartPosition`
+    pub start_position: Option<Position>,
+    /// `EndPosition`
+    pub end_position: Option<Position>,
 }
 
 /// `Tag`
@@ -4091,6 +4833,10 @@ pub enum Operation {
     GetAccountPasswordPolicy,
     /// `GetAccountSummary`
     GetAccountSummary,
+    /// `GetContextKeysForCustomPolicy`
+    GetContextKeysForCustomPolicy,
+    /// `GetContextKeysForPrincipalPolicy`
+    GetContextKeysForPrincipalPolicy,
     /// `GetGroup`
     GetGroup,
     /// `GetGroupPolicy`
@@ -4185,6 +4931,10 @@ pub enum Operation {
     ResyncMFADevice,
     /// `SetDefaultPolicyVersion`
     SetDefaultPolicyVersion,
+    /// `SimulateCustomPolicy`
+    SimulateCustomPolicy,
+    /// `SimulatePrincipalPolicy`
+    SimulatePrincipalPolicy,
     /// `TagMFADevice`
     TagMFADevice,
     /// `TagOpenIDConnectProvider`
@@ -4262,6 +5012,8 @@ impl Operation {
         Self::GetAccountAuthorizationDetails,
         Self::GetAccountPasswordPolicy,
         Self::GetAccountSummary,
+        Self::GetContextKeysForCustomPolicy,
+        Self::GetContextKeysForPrincipalPolicy,
         Self::GetGroup,
         Self::GetGroupPolicy,
         Self::GetLoginProfile,
@@ -4309,6 +5061,8 @@ impl Operation {
         Self::RemoveUserFromGroup,
         Self::ResyncMFADevice,
         Self::SetDefaultPolicyVersion,
+        Self::SimulateCustomPolicy,
+        Self::SimulatePrincipalPolicy,
         Self::TagMFADevice,
         Self::TagOpenIDConnectProvider,
         Self::TagPolicy,
@@ -4369,6 +5123,8 @@ impl Operation {
             Self::GetAccountAuthorizationDetails => "GetAccountAuthorizationDetails",
             Self::GetAccountPasswordPolicy => "GetAccountPasswordPolicy",
             Self::GetAccountSummary => "GetAccountSummary",
+            Self::GetContextKeysForCustomPolicy => "GetContextKeysForCustomPolicy",
+            Self::GetContextKeysForPrincipalPolicy => "GetContextKeysForPrincipalPolicy",
             Self::GetGroup => "GetGroup",
             Self::GetGroupPolicy => "GetGroupPolicy",
             Self::GetLoginProfile => "GetLoginProfile",
@@ -4416,6 +5172,8 @@ impl Operation {
             Self::RemoveUserFromGroup => "RemoveUserFromGroup",
             Self::ResyncMFADevice => "ResyncMFADevice",
             Self::SetDefaultPolicyVersion => "SetDefaultPolicyVersion",
+            Self::SimulateCustomPolicy => "SimulateCustomPolicy",
+            Self::SimulatePrincipalPolicy => "SimulatePrincipalPolicy",
             Self::TagMFADevice => "TagMFADevice",
             Self::TagOpenIDConnectProvider => "TagOpenIDConnectProvider",
             Self::TagPolicy => "TagPolicy",
@@ -4477,6 +5235,8 @@ impl Operation {
             "GetAccountAuthorizationDetails" => Self::GetAccountAuthorizationDetails,
             "GetAccountPasswordPolicy" => Self::GetAccountPasswordPolicy,
             "GetAccountSummary" => Self::GetAccountSummary,
+            "GetContextKeysForCustomPolicy" => Self::GetContextKeysForCustomPolicy,
+            "GetContextKeysForPrincipalPolicy" => Self::GetContextKeysForPrincipalPolicy,
             "GetGroup" => Self::GetGroup,
             "GetGroupPolicy" => Self::GetGroupPolicy,
             "GetLoginProfile" => Self::GetLoginProfile,
@@ -4524,6 +5284,8 @@ impl Operation {
             "RemoveUserFromGroup" => Self::RemoveUserFromGroup,
             "ResyncMFADevice" => Self::ResyncMFADevice,
             "SetDefaultPolicyVersion" => Self::SetDefaultPolicyVersion,
+            "SimulateCustomPolicy" => Self::SimulateCustomPolicy,
+            "SimulatePrincipalPolicy" => Self::SimulatePrincipalPolicy,
             "TagMFADevice" => Self::TagMFADevice,
             "TagOpenIDConnectProvider" => Self::TagOpenIDConnectProvider,
             "TagPolicy" => Self::TagPolicy,
@@ -4740,6 +5502,8 @@ impl Operation {
             Self::GetAccountAuthorizationDetails => &[ErrorCode::ServiceFailure],
             Self::GetAccountPasswordPolicy => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
             Self::GetAccountSummary => &[ErrorCode::ServiceFailure],
+            Self::GetContextKeysForCustomPolicy => &[ErrorCode::InvalidInput],
+            Self::GetContextKeysForPrincipalPolicy => &[ErrorCode::NoSuchEntity, ErrorCode::InvalidInput],
             Self::GetGroup => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
             Self::GetGroupPolicy => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
             Self::GetLoginProfile => &[ErrorCode::NoSuchEntity, ErrorCode::ServiceFailure],
@@ -4840,6 +5604,10 @@ impl Operation {
             ],
             Self::SetDefaultPolicyVersion => {
                 &[ErrorCode::NoSuchEntity, ErrorCode::InvalidInput, ErrorCode::LimitExceeded, ErrorCode::ServiceFailure]
+            }
+            Self::SimulateCustomPolicy => &[ErrorCode::InvalidInput, ErrorCode::PolicyEvaluation],
+            Self::SimulatePrincipalPolicy => {
+                &[ErrorCode::NoSuchEntity, ErrorCode::InvalidInput, ErrorCode::PolicyEvaluation]
             }
             Self::TagMFADevice => &[
                 ErrorCode::InvalidInput,
@@ -4965,6 +5733,8 @@ pub enum ErrorCode {
     NoSuchEntity,
     /// `OpenIdIdpCommunicationError`
     OpenIdIdpCommunicationError,
+    /// `PolicyEvaluation`
+    PolicyEvaluation,
     /// `PolicyNotAttachable`
     PolicyNotAttachable,
     /// `ServiceFailure`
@@ -4988,6 +5758,7 @@ impl ErrorCode {
         Self::MalformedPolicyDocument,
         Self::NoSuchEntity,
         Self::OpenIdIdpCommunicationError,
+        Self::PolicyEvaluation,
         Self::PolicyNotAttachable,
         Self::ServiceFailure,
         Self::NotSupportedService,
@@ -5007,6 +5778,7 @@ impl ErrorCode {
             Self::MalformedPolicyDocument => "MalformedPolicyDocument",
             Self::NoSuchEntity => "NoSuchEntity",
             Self::OpenIdIdpCommunicationError => "OpenIdIdpCommunicationError",
+            Self::PolicyEvaluation => "PolicyEvaluation",
             Self::PolicyNotAttachable => "PolicyNotAttachable",
             Self::ServiceFailure => "ServiceFailure",
             Self::NotSupportedService => "NotSupportedService",
@@ -5027,6 +5799,7 @@ impl ErrorCode {
             Self::MalformedPolicyDocument => 400,
             Self::NoSuchEntity => 404,
             Self::OpenIdIdpCommunicationError => 400,
+            Self::PolicyEvaluation => 500,
             Self::PolicyNotAttachable => 400,
             Self::ServiceFailure => 500,
             Self::NotSupportedService => 404,
@@ -5047,6 +5820,7 @@ impl ErrorCode {
             Self::MalformedPolicyDocument => false,
             Self::NoSuchEntity => false,
             Self::OpenIdIdpCommunicationError => false,
+            Self::PolicyEvaluation => true,
             Self::PolicyNotAttachable => false,
             Self::ServiceFailure => true,
             Self::NotSupportedService => false,
@@ -5156,6 +5930,10 @@ pub enum Request {
     GetAccountPasswordPolicy(Valid<GetAccountPasswordPolicyRequest>),
     /// `GetAccountSummary`
     GetAccountSummary(Valid<GetAccountSummaryRequest>),
+    /// `GetContextKeysForCustomPolicy`
+    GetContextKeysForCustomPolicy(Valid<GetContextKeysForCustomPolicyRequest>),
+    /// `GetContextKeysForPrincipalPolicy`
+    GetContextKeysForPrincipalPolicy(Valid<GetContextKeysForPrincipalPolicyRequest>),
     /// `GetGroup`
     GetGroup(Valid<GetGroupRequest>),
     /// `GetGroupPolicy`
@@ -5250,6 +6028,10 @@ pub enum Request {
     ResyncMFADevice(Valid<ResyncMFADeviceRequest>),
     /// `SetDefaultPolicyVersion`
     SetDefaultPolicyVersion(Valid<SetDefaultPolicyVersionRequest>),
+    /// `SimulateCustomPolicy`
+    SimulateCustomPolicy(Valid<SimulateCustomPolicyRequest>),
+    /// `SimulatePrincipalPolicy`
+    SimulatePrincipalPolicy(Valid<SimulatePrincipalPolicyRequest>),
     /// `TagMFADevice`
     TagMFADevice(Valid<TagMFADeviceRequest>),
     /// `TagOpenIDConnectProvider`
@@ -5328,6 +6110,8 @@ impl Request {
             Self::GetAccountAuthorizationDetails(_) => Operation::GetAccountAuthorizationDetails,
             Self::GetAccountPasswordPolicy(_) => Operation::GetAccountPasswordPolicy,
             Self::GetAccountSummary(_) => Operation::GetAccountSummary,
+            Self::GetContextKeysForCustomPolicy(_) => Operation::GetContextKeysForCustomPolicy,
+            Self::GetContextKeysForPrincipalPolicy(_) => Operation::GetContextKeysForPrincipalPolicy,
             Self::GetGroup(_) => Operation::GetGroup,
             Self::GetGroupPolicy(_) => Operation::GetGroupPolicy,
             Self::GetLoginProfile(_) => Operation::GetLoginProfile,
@@ -5375,6 +6159,8 @@ impl Request {
             Self::RemoveUserFromGroup(_) => Operation::RemoveUserFromGroup,
             Self::ResyncMFADevice(_) => Operation::ResyncMFADevice,
             Self::SetDefaultPolicyVersion(_) => Operation::SetDefaultPolicyVersion,
+            Self::SimulateCustomPolicy(_) => Operation::SimulateCustomPolicy,
+            Self::SimulatePrincipalPolicy(_) => Operation::SimulatePrincipalPolicy,
             Self::TagMFADevice(_) => Operation::TagMFADevice,
             Self::TagOpenIDConnectProvider(_) => Operation::TagOpenIDConnectProvider,
             Self::TagPolicy(_) => Operation::TagPolicy,
@@ -5474,6 +6260,10 @@ pub enum Response {
     GetAccountPasswordPolicy(GetAccountPasswordPolicyResponse),
     /// `GetAccountSummary`
     GetAccountSummary(GetAccountSummaryResponse),
+    /// `GetContextKeysForCustomPolicy`
+    GetContextKeysForCustomPolicy(GetContextKeysForPolicyResponse),
+    /// `GetContextKeysForPrincipalPolicy`
+    GetContextKeysForPrincipalPolicy(GetContextKeysForPolicyResponse),
     /// `GetGroup`
     GetGroup(GetGroupResponse),
     /// `GetGroupPolicy`
@@ -5568,6 +6358,10 @@ pub enum Response {
     ResyncMFADevice,
     /// `SetDefaultPolicyVersion`
     SetDefaultPolicyVersion,
+    /// `SimulateCustomPolicy`
+    SimulateCustomPolicy(SimulatePolicyResponse),
+    /// `SimulatePrincipalPolicy`
+    SimulatePrincipalPolicy(SimulatePolicyResponse),
     /// `TagMFADevice`
     TagMFADevice,
     /// `TagOpenIDConnectProvider`

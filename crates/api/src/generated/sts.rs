@@ -4,9 +4,644 @@
 
 use std::fmt;
 
-use claviger_secret::LogSafe;
+use claviger_secret::{LogSafe, SecretBytes};
 
-use crate::{Path, ServiceError, Valid, Validate, Violations};
+use crate::{Path, ServiceError, Timestamp, Valid, Validate, Violations};
+
+/// What the model says of its strings.
+pub mod limits {
+    use crate::check::TextLimits;
+    use crate::{Atom, Pattern, Piece};
+
+    /// `accessKeyIdType`
+    pub const ACCESS_KEY_ID_TYPE: TextLimits = TextLimits {
+        min: Some(16),
+        max: Some(128),
+        pattern: Some(&Pattern {
+            text: "[\\w]*",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[('a', 'z'), ('A', 'Z'), ('_', '_'), ('0', '9')]),
+                min: 0,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `arnType`
+    pub const ARN_TYPE: TextLimits = TextLimits {
+        min: Some(20),
+        max: Some(2048),
+        pattern: Some(&Pattern {
+            text: "[\\u0009\\u000A\\u000D\\u0020-\\u007E\\u0085\\u00A0-\\uD7FF\\uE000-\\uFFFD\\u10000-\\u10FFFF]+",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[
+                    ('\t', '\t'),
+                    ('\n', '\n'),
+                    ('\r', '\r'),
+                    (' ', '~'),
+                    ('\u{85}', '\u{85}'),
+                    ('\u{a0}', '\u{d7ff}'),
+                    ('က', 'က'),
+                    ('0', 'ჿ'),
+                    ('F', 'F'),
+                    ('F', 'F'),
+                ]),
+                min: 1,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `clientTokenType`
+    pub const CLIENT_TOKEN_TYPE: TextLimits = TextLimits { min: Some(4), max: Some(20000), pattern: None };
+
+    /// `contextAssertionType`
+    pub const CONTEXT_ASSERTION_TYPE: TextLimits = TextLimits { min: Some(4), max: Some(2048), pattern: None };
+
+    /// `encodedMessageType`
+    pub const ENCODED_MESSAGE_TYPE: TextLimits = TextLimits { min: Some(1), max: Some(10240), pattern: None };
+
+    /// `externalIdType`
+    pub const EXTERNAL_ID_TYPE: TextLimits = TextLimits {
+        min: Some(2),
+        max: Some(1224),
+        pattern: Some(&Pattern {
+            text: "[\\w+=,.@:\\/-]*",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[
+                    ('a', 'z'),
+                    ('A', 'Z'),
+                    ('_', '_'),
+                    ('0', '9'),
+                    ('+', '+'),
+                    ('=', '='),
+                    (',', ','),
+                    ('.', '.'),
+                    ('@', '@'),
+                    (':', ':'),
+                    ('/', '/'),
+                    ('-', '-'),
+                ]),
+                min: 0,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `roleSessionNameType`
+    pub const ROLE_SESSION_NAME_TYPE: TextLimits = TextLimits {
+        min: Some(2),
+        max: Some(64),
+        pattern: Some(&Pattern {
+            text: "[\\w+=,.@-]*",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[
+                    ('a', 'z'),
+                    ('A', 'Z'),
+                    ('_', '_'),
+                    ('0', '9'),
+                    ('+', '+'),
+                    ('=', '='),
+                    (',', ','),
+                    ('.', '.'),
+                    ('@', '@'),
+                    ('-', '-'),
+                ]),
+                min: 0,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `serialNumberType`
+    pub const SERIAL_NUMBER_TYPE: TextLimits = TextLimits {
+        min: Some(9),
+        max: Some(256),
+        pattern: Some(&Pattern {
+            text: "[\\w+=/:,.@-]*",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[
+                    ('a', 'z'),
+                    ('A', 'Z'),
+                    ('_', '_'),
+                    ('0', '9'),
+                    ('+', '+'),
+                    ('=', '='),
+                    ('/', '/'),
+                    (':', ':'),
+                    (',', ','),
+                    ('.', '.'),
+                    ('@', '@'),
+                    ('-', '-'),
+                ]),
+                min: 0,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `sessionPolicyDocumentType`
+    pub const SESSION_POLICY_DOCUMENT_TYPE: TextLimits = TextLimits {
+        min: Some(1),
+        max: Some(2048),
+        pattern: Some(&Pattern {
+            text: "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[('\t', '\t'), ('\n', '\n'), ('\r', '\r'), (' ', 'ÿ')]),
+                min: 1,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `sourceIdentityType`
+    pub const SOURCE_IDENTITY_TYPE: TextLimits = TextLimits {
+        min: Some(2),
+        max: Some(64),
+        pattern: Some(&Pattern {
+            text: "[\\w+=,.@-]*",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[
+                    ('a', 'z'),
+                    ('A', 'Z'),
+                    ('_', '_'),
+                    ('0', '9'),
+                    ('+', '+'),
+                    ('=', '='),
+                    (',', ','),
+                    ('.', '.'),
+                    ('@', '@'),
+                    ('-', '-'),
+                ]),
+                min: 0,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `tagKeyType`
+    pub const TAG_KEY_TYPE: TextLimits = TextLimits {
+        min: Some(1),
+        max: Some(128),
+        pattern: Some(&Pattern {
+            text: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+",
+            alternatives: &[&[Piece {
+                atom: Atom::Words(&[
+                    ('_', '_'),
+                    ('.', '.'),
+                    (':', ':'),
+                    ('/', '/'),
+                    ('=', '='),
+                    ('+', '+'),
+                    ('-', '-'),
+                    ('@', '@'),
+                ]),
+                min: 1,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `tagValueType`
+    pub const TAG_VALUE_TYPE: TextLimits = TextLimits {
+        min: None,
+        max: Some(256),
+        pattern: Some(&Pattern {
+            text: "[\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]*",
+            alternatives: &[&[Piece {
+                atom: Atom::Words(&[
+                    ('_', '_'),
+                    ('.', '.'),
+                    (':', ':'),
+                    ('/', '/'),
+                    ('=', '='),
+                    ('+', '+'),
+                    ('-', '-'),
+                    ('@', '@'),
+                ]),
+                min: 0,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `tokenCodeType`
+    pub const TOKEN_CODE_TYPE: TextLimits = TextLimits {
+        min: Some(6),
+        max: Some(6),
+        pattern: Some(&Pattern {
+            text: "[\\d]*",
+            alternatives: &[&[Piece { atom: Atom::Class(&[('0', '9')]), min: 0, max: u32::MAX }]],
+        }),
+    };
+
+    /// `unrestrictedSessionPolicyDocumentType`
+    pub const UNRESTRICTED_SESSION_POLICY_DOCUMENT_TYPE: TextLimits = TextLimits {
+        min: Some(1),
+        max: None,
+        pattern: Some(&Pattern {
+            text: "[\\u0009\\u000A\\u000D\\u0020-\\u00FF]+",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[('\t', '\t'), ('\n', '\n'), ('\r', '\r'), (' ', 'ÿ')]),
+                min: 1,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+
+    /// `urlType`
+    pub const URL_TYPE: TextLimits = TextLimits { min: Some(4), max: Some(2048), pattern: None };
+
+    /// `userNameType`
+    pub const USER_NAME_TYPE: TextLimits = TextLimits {
+        min: Some(2),
+        max: Some(32),
+        pattern: Some(&Pattern {
+            text: "[\\w+=,.@-]*",
+            alternatives: &[&[Piece {
+                atom: Atom::Class(&[
+                    ('a', 'z'),
+                    ('A', 'Z'),
+                    ('_', '_'),
+                    ('0', '9'),
+                    ('+', '+'),
+                    ('=', '='),
+                    (',', ','),
+                    ('.', '.'),
+                    ('@', '@'),
+                    ('-', '-'),
+                ]),
+                min: 0,
+                max: u32::MAX,
+            }]],
+        }),
+    };
+}
+
+/// One check for each constrained shape of a request.
+pub mod checks {
+    use claviger_secret::SecretBytes;
+
+    use super::limits;
+    use crate::{Echo, Path, Violations, check};
+
+    /// `ProvidedContextsListType`
+    pub fn provided_contexts_list_type(value: &[super::ProvidedContext], path: &Path<'_>, violations: &mut Violations) {
+        check::length(value.len(), || Echo::Omitted, 1, 5, path, violations);
+    }
+
+    /// `accessKeyIdType`
+    pub fn access_key_id_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::ACCESS_KEY_ID_TYPE, path, violations);
+    }
+
+    /// `arnType`
+    pub fn arn_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::ARN_TYPE, path, violations);
+    }
+
+    /// `clientTokenType`
+    pub fn client_token_type(value: &SecretBytes, path: &Path<'_>, violations: &mut Violations) {
+        check::text(
+            &String::from_utf8_lossy(value.expose()),
+            || Echo::Omitted,
+            &limits::CLIENT_TOKEN_TYPE,
+            path,
+            violations,
+        );
+    }
+
+    /// `contextAssertionType`
+    pub fn context_assertion_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::CONTEXT_ASSERTION_TYPE, path, violations);
+    }
+
+    /// `durationSecondsType`
+    pub fn duration_seconds_type(value: i32, path: &Path<'_>, violations: &mut Violations) {
+        check::range(value, 900, 129600, path, violations);
+    }
+
+    /// `encodedMessageType`
+    pub fn encoded_message_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::ENCODED_MESSAGE_TYPE, path, violations);
+    }
+
+    /// `externalIdType`
+    pub fn external_id_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::EXTERNAL_ID_TYPE, path, violations);
+    }
+
+    /// `minimumSessionTokenSizeType`
+    pub fn minimum_session_token_size_type(value: i32, path: &Path<'_>, violations: &mut Violations) {
+        check::range(value, 0, 4096, path, violations);
+    }
+
+    /// `roleDurationSecondsType`
+    pub fn role_duration_seconds_type(value: i32, path: &Path<'_>, violations: &mut Violations) {
+        check::range(value, 900, 43200, path, violations);
+    }
+
+    /// `roleSessionNameType`
+    pub fn role_session_name_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::ROLE_SESSION_NAME_TYPE, path, violations);
+    }
+
+    /// `serialNumberType`
+    pub fn serial_number_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::SERIAL_NUMBER_TYPE, path, violations);
+    }
+
+    /// `sessionPolicyDocumentType`
+    pub fn session_policy_document_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::SESSION_POLICY_DOCUMENT_TYPE, path, violations);
+    }
+
+    /// `sourceIdentityType`
+    pub fn source_identity_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::SOURCE_IDENTITY_TYPE, path, violations);
+    }
+
+    /// `tagKeyListType`
+    pub fn tag_key_list_type(value: &[String], path: &Path<'_>, violations: &mut Violations) {
+        check::length(value.len(), || check::list_echo(value.iter()), 0, 50, path, violations);
+        if !value.iter().all(|element| limits::TAG_KEY_TYPE.hold(element)) {
+            violations.push(path, check::list_echo(value.iter()), "Member must satisfy constraint: [Member must have length less than or equal to 128, Member must have length greater than or equal to 1, Member must satisfy regular expression pattern: [\\p{L}\\p{Z}\\p{N}_.:/=+\\-@]+]");
+        }
+    }
+
+    /// `tagKeyType`
+    pub fn tag_key_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::TAG_KEY_TYPE, path, violations);
+    }
+
+    /// `tagListType`
+    pub fn tag_list_type(value: &[super::Tag], path: &Path<'_>, violations: &mut Violations) {
+        check::length(value.len(), || Echo::Omitted, 0, 50, path, violations);
+    }
+
+    /// `tagValueType`
+    pub fn tag_value_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::TAG_VALUE_TYPE, path, violations);
+    }
+
+    /// `tokenCodeType`
+    pub fn token_code_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::TOKEN_CODE_TYPE, path, violations);
+    }
+
+    /// `unrestrictedSessionPolicyDocumentType`
+    pub fn unrestricted_session_policy_document_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(
+            value,
+            || Echo::Text(value.to_owned()),
+            &limits::UNRESTRICTED_SESSION_POLICY_DOCUMENT_TYPE,
+            path,
+            violations,
+        );
+    }
+
+    /// `urlType`
+    pub fn url_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::URL_TYPE, path, violations);
+    }
+
+    /// `userNameType`
+    pub fn user_name_type(value: &str, path: &Path<'_>, violations: &mut Violations) {
+        check::text(value, || Echo::Text(value.to_owned()), &limits::USER_NAME_TYPE, path, violations);
+    }
+}
+
+/// `AssumeRoleRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AssumeRoleRequest {
+    /// `RoleArn`: 20 to 2048 characters
+    pub role_arn: String,
+    /// `RoleSessionName`: 2 to 64 characters
+    pub role_session_name: String,
+    /// `PolicyArns`
+    pub policy_arns: Option<Vec<PolicyDescriptorType>>,
+    /// `Policy`
+    pub policy: Option<String>,
+    /// `DurationSeconds`: 900 to 43200
+    pub duration_seconds: Option<i32>,
+    /// `Tags`: at most 50 elements
+    pub tags: Option<Vec<Tag>>,
+    /// `TransitiveTagKeys`: at most 50 elements
+    pub transitive_tag_keys: Option<Vec<String>>,
+    /// `ExternalId`: 2 to 1224 characters
+    pub external_id: Option<String>,
+    /// `SerialNumber`: 9 to 256 characters
+    pub serial_number: Option<String>,
+    /// `TokenCode`: 6 to 6 characters
+    pub token_code: Option<String>,
+    /// `SourceIdentity`: 2 to 64 characters
+    pub source_identity: Option<String>,
+    /// `ProvidedContexts`: 1 to 5 elements
+    pub provided_contexts: Option<Vec<ProvidedContext>>,
+    /// `MinimumSessionTokenSize`: 0 to 4096
+    pub minimum_session_token_size: Option<i32>,
+}
+
+impl Validate for AssumeRoleRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.role_arn, &path.member("roleArn"), violations);
+        checks::role_session_name_type(&self.role_session_name, &path.member("roleSessionName"), violations);
+        if let Some(value) = &self.policy_arns {
+            for (number, element) in value.iter().enumerate() {
+                element.validate(&path.member("policyArns").element(number.saturating_add(1)), violations);
+            }
+        }
+        if let Some(value) = &self.policy {
+            checks::unrestricted_session_policy_document_type(value, &path.member("policy"), violations);
+        }
+        if let Some(value) = self.duration_seconds {
+            checks::role_duration_seconds_type(value, &path.member("durationSeconds"), violations);
+        }
+        if let Some(value) = &self.tags {
+            for (number, element) in value.iter().enumerate() {
+                element.validate(&path.member("tags").element(number.saturating_add(1)), violations);
+            }
+        }
+        if let Some(value) = &self.transitive_tag_keys {
+            checks::tag_key_list_type(value, &path.member("transitiveTagKeys"), violations);
+        }
+        if let Some(value) = &self.external_id {
+            checks::external_id_type(value, &path.member("externalId"), violations);
+        }
+        if let Some(value) = &self.serial_number {
+            checks::serial_number_type(value, &path.member("serialNumber"), violations);
+        }
+        if let Some(value) = &self.token_code {
+            checks::token_code_type(value, &path.member("tokenCode"), violations);
+        }
+        if let Some(value) = &self.source_identity {
+            checks::source_identity_type(value, &path.member("sourceIdentity"), violations);
+        }
+        if let Some(value) = &self.provided_contexts {
+            for (number, element) in value.iter().enumerate() {
+                element.validate(&path.member("providedContexts").element(number.saturating_add(1)), violations);
+            }
+        }
+        if let Some(value) = self.minimum_session_token_size {
+            checks::minimum_session_token_size_type(value, &path.member("minimumSessionTokenSize"), violations);
+        }
+    }
+}
+
+/// `AssumeRoleResponse`
+#[derive(Default)]
+pub struct AssumeRoleResponse {
+    /// `Credentials`
+    pub credentials: Option<Credentials>,
+    /// `AssumedRoleUser`
+    pub assumed_role_user: Option<AssumedRoleUser>,
+    /// `PackedPolicySize`
+    pub packed_policy_size: Option<i32>,
+    /// `SourceIdentity`: 2 to 64 characters
+    pub source_identity: Option<String>,
+    /// `SessionTokenUtilization`
+    pub session_token_utilization: Option<i32>,
+    /// `SessionTokenSize`
+    pub session_token_size: Option<i32>,
+}
+
+/// `AssumeRoleWithWebIdentityRequest`
+pub struct AssumeRoleWithWebIdentityRequest {
+    /// `RoleArn`: 20 to 2048 characters
+    pub role_arn: String,
+    /// `RoleSessionName`: 2 to 64 characters
+    pub role_session_name: String,
+    /// `WebIdentityToken`: 4 to 20000 characters
+    pub web_identity_token: SecretBytes,
+    /// `ProviderId`: 4 to 2048 characters
+    pub provider_id: Option<String>,
+    /// `PolicyArns`
+    pub policy_arns: Option<Vec<PolicyDescriptorType>>,
+    /// `Policy`: 1 to 2048 characters
+    pub policy: Option<String>,
+    /// `DurationSeconds`: 900 to 43200
+    pub duration_seconds: Option<i32>,
+    /// `MinimumSessionTokenSize`: 0 to 4096
+    pub minimum_session_token_size: Option<i32>,
+}
+
+impl Validate for AssumeRoleWithWebIdentityRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::arn_type(&self.role_arn, &path.member("roleArn"), violations);
+        checks::role_session_name_type(&self.role_session_name, &path.member("roleSessionName"), violations);
+        checks::client_token_type(&self.web_identity_token, &path.member("webIdentityToken"), violations);
+        if let Some(value) = &self.provider_id {
+            checks::url_type(value, &path.member("providerId"), violations);
+        }
+        if let Some(value) = &self.policy_arns {
+            for (number, element) in value.iter().enumerate() {
+                element.validate(&path.member("policyArns").element(number.saturating_add(1)), violations);
+            }
+        }
+        if let Some(value) = &self.policy {
+            checks::session_policy_document_type(value, &path.member("policy"), violations);
+        }
+        if let Some(value) = self.duration_seconds {
+            checks::role_duration_seconds_type(value, &path.member("durationSeconds"), violations);
+        }
+        if let Some(value) = self.minimum_session_token_size {
+            checks::minimum_session_token_size_type(value, &path.member("minimumSessionTokenSize"), violations);
+        }
+    }
+}
+
+/// `AssumeRoleWithWebIdentityResponse`
+#[derive(Default)]
+pub struct AssumeRoleWithWebIdentityResponse {
+    /// `Credentials`
+    pub credentials: Option<Credentials>,
+    /// `SubjectFromWebIdentityToken`: 6 to 255 characters
+    pub subject_from_web_identity_token: Option<String>,
+    /// `AssumedRoleUser`
+    pub assumed_role_user: Option<AssumedRoleUser>,
+    /// `PackedPolicySize`
+    pub packed_policy_size: Option<i32>,
+    /// `Provider`
+    pub provider: Option<String>,
+    /// `Audience`
+    pub audience: Option<String>,
+    /// `SourceIdentity`: 2 to 64 characters
+    pub source_identity: Option<String>,
+    /// `SessionTokenUtilization`
+    pub session_token_utilization: Option<i32>,
+    /// `SessionTokenSize`
+    pub session_token_size: Option<i32>,
+}
+
+/// `AssumedRoleUser`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AssumedRoleUser {
+    /// `AssumedRoleId`: 2 to 193 characters
+    pub assumed_role_id: String,
+    /// `Arn`: 20 to 2048 characters
+    pub arn: String,
+}
+
+/// `Credentials`
+pub struct Credentials {
+    /// `AccessKeyId`: 16 to 128 characters
+    pub access_key_id: String,
+    /// `SecretAccessKey`
+    pub secret_access_key: SecretBytes,
+    /// `SessionToken`
+    pub session_token: String,
+    /// `Expiration`
+    pub expiration: Timestamp,
+}
+
+/// `DecodeAuthorizationMessageRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DecodeAuthorizationMessageRequest {
+    /// `EncodedMessage`: 1 to 10240 characters
+    pub encoded_message: String,
+}
+
+impl Validate for DecodeAuthorizationMessageRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::encoded_message_type(&self.encoded_message, &path.member("encodedMessage"), violations);
+    }
+}
+
+/// `DecodeAuthorizationMessageResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct DecodeAuthorizationMessageResponse {
+    /// `DecodedMessage`
+    pub decoded_message: Option<String>,
+}
+
+/// `FederatedUser`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct FederatedUser {
+    /// `FederatedUserId`: 2 to 193 characters
+    pub federated_user_id: String,
+    /// `Arn`: 20 to 2048 characters
+    pub arn: String,
+}
+
+/// `GetAccessKeyInfoRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetAccessKeyInfoRequest {
+    /// `AccessKeyId`: 16 to 128 characters
+    pub access_key_id: String,
+}
+
+impl Validate for GetAccessKeyInfoRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::access_key_id_type(&self.access_key_id, &path.member("accessKeyId"), violations);
+    }
+}
+
+/// `GetAccessKeyInfoResponse`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetAccessKeyInfoResponse {
+    /// `Account`
+    pub account: Option<String>,
+}
 
 /// `GetCallerIdentityRequest`
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -27,28 +662,209 @@ pub struct GetCallerIdentityResponse {
     pub account: Option<String>,
 }
 
+/// `GetFederationTokenRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetFederationTokenRequest {
+    /// `Name`: 2 to 32 characters
+    pub name: String,
+    /// `Policy`: 1 to 2048 characters
+    pub policy: Option<String>,
+    /// `PolicyArns`
+    pub policy_arns: Option<Vec<PolicyDescriptorType>>,
+    /// `DurationSeconds`: 900 to 129600
+    pub duration_seconds: Option<i32>,
+    /// `Tags`: at most 50 elements
+    pub tags: Option<Vec<Tag>>,
+    /// `MinimumSessionTokenSize`: 0 to 4096
+    pub minimum_session_token_size: Option<i32>,
+}
+
+impl Validate for GetFederationTokenRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::user_name_type(&self.name, &path.member("name"), violations);
+        if let Some(value) = &self.policy {
+            checks::session_policy_document_type(value, &path.member("policy"), violations);
+        }
+        if let Some(value) = &self.policy_arns {
+            for (number, element) in value.iter().enumerate() {
+                element.validate(&path.member("policyArns").element(number.saturating_add(1)), violations);
+            }
+        }
+        if let Some(value) = self.duration_seconds {
+            checks::duration_seconds_type(value, &path.member("durationSeconds"), violations);
+        }
+        if let Some(value) = &self.tags {
+            for (number, element) in value.iter().enumerate() {
+                element.validate(&path.member("tags").element(number.saturating_add(1)), violations);
+            }
+        }
+        if let Some(value) = self.minimum_session_token_size {
+            checks::minimum_session_token_size_type(value, &path.member("minimumSessionTokenSize"), violations);
+        }
+    }
+}
+
+/// `GetFederationTokenResponse`
+#[derive(Default)]
+pub struct GetFederationTokenResponse {
+    /// `Credentials`
+    pub credentials: Option<Credentials>,
+    /// `FederatedUser`
+    pub federated_user: Option<FederatedUser>,
+    /// `PackedPolicySize`
+    pub packed_policy_size: Option<i32>,
+    /// `SessionTokenUtilization`
+    pub session_token_utilization: Option<i32>,
+    /// `SessionTokenSize`
+    pub session_token_size: Option<i32>,
+}
+
+/// `GetSessionTokenRequest`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct GetSessionTokenRequest {
+    /// `DurationSeconds`: 900 to 129600
+    pub duration_seconds: Option<i32>,
+    /// `SerialNumber`: 9 to 256 characters
+    pub serial_number: Option<String>,
+    /// `TokenCode`: 6 to 6 characters
+    pub token_code: Option<String>,
+    /// `MinimumSessionTokenSize`: 0 to 4096
+    pub minimum_session_token_size: Option<i32>,
+}
+
+impl Validate for GetSessionTokenRequest {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = self.duration_seconds {
+            checks::duration_seconds_type(value, &path.member("durationSeconds"), violations);
+        }
+        if let Some(value) = &self.serial_number {
+            checks::serial_number_type(value, &path.member("serialNumber"), violations);
+        }
+        if let Some(value) = &self.token_code {
+            checks::token_code_type(value, &path.member("tokenCode"), violations);
+        }
+        if let Some(value) = self.minimum_session_token_size {
+            checks::minimum_session_token_size_type(value, &path.member("minimumSessionTokenSize"), violations);
+        }
+    }
+}
+
+/// `GetSessionTokenResponse`
+#[derive(Default)]
+pub struct GetSessionTokenResponse {
+    /// `Credentials`
+    pub credentials: Option<Credentials>,
+    /// `SessionTokenUtilization`
+    pub session_token_utilization: Option<i32>,
+    /// `SessionTokenSize`
+    pub session_token_size: Option<i32>,
+}
+
+/// `PolicyDescriptorType`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct PolicyDescriptorType {
+    /// `arn`: 20 to 2048 characters
+    pub arn: Option<String>,
+}
+
+impl Validate for PolicyDescriptorType {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.arn {
+            checks::arn_type(value, &path.member("arn"), violations);
+        }
+    }
+}
+
+/// `ProvidedContext`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ProvidedContext {
+    /// `ProviderArn`: 20 to 2048 characters
+    pub provider_arn: Option<String>,
+    /// `ContextAssertion`: 4 to 2048 characters
+    pub context_assertion: Option<String>,
+}
+
+impl Validate for ProvidedContext {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        if let Some(value) = &self.provider_arn {
+            checks::arn_type(value, &path.member("providerArn"), violations);
+        }
+        if let Some(value) = &self.context_assertion {
+            checks::context_assertion_type(value, &path.member("contextAssertion"), violations);
+        }
+    }
+}
+
+/// `Tag`
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Tag {
+    /// `Key`: 1 to 128 characters
+    pub key: String,
+    /// `Value`: 0 to 256 characters
+    pub value: String,
+}
+
+impl Validate for Tag {
+    fn validate(&self, path: &Path<'_>, violations: &mut Violations) {
+        checks::tag_key_type(&self.key, &path.member("key"), violations);
+        checks::tag_value_type(&self.value, &path.member("value"), violations);
+    }
+}
+
 /// The operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operation {
+    /// `AssumeRole`
+    AssumeRole,
+    /// `AssumeRoleWithWebIdentity`
+    AssumeRoleWithWebIdentity,
+    /// `DecodeAuthorizationMessage`
+    DecodeAuthorizationMessage,
+    /// `GetAccessKeyInfo`
+    GetAccessKeyInfo,
     /// `GetCallerIdentity`
     GetCallerIdentity,
+    /// `GetFederationToken`
+    GetFederationToken,
+    /// `GetSessionToken`
+    GetSessionToken,
 }
 
 impl Operation {
     /// Every operation, in alphabetical order.
-    pub const ALL: &[Self] = &[Self::GetCallerIdentity];
+    pub const ALL: &[Self] = &[
+        Self::AssumeRole,
+        Self::AssumeRoleWithWebIdentity,
+        Self::DecodeAuthorizationMessage,
+        Self::GetAccessKeyInfo,
+        Self::GetCallerIdentity,
+        Self::GetFederationToken,
+        Self::GetSessionToken,
+    ];
 
     /// The name on the wire.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::AssumeRole => "AssumeRole",
+            Self::AssumeRoleWithWebIdentity => "AssumeRoleWithWebIdentity",
+            Self::DecodeAuthorizationMessage => "DecodeAuthorizationMessage",
+            Self::GetAccessKeyInfo => "GetAccessKeyInfo",
             Self::GetCallerIdentity => "GetCallerIdentity",
+            Self::GetFederationToken => "GetFederationToken",
+            Self::GetSessionToken => "GetSessionToken",
         }
     }
 
     /// The operation of a name.
     pub fn parse(name: &str) -> Option<Self> {
         Some(match name {
+            "AssumeRole" => Self::AssumeRole,
+            "AssumeRoleWithWebIdentity" => Self::AssumeRoleWithWebIdentity,
+            "DecodeAuthorizationMessage" => Self::DecodeAuthorizationMessage,
+            "GetAccessKeyInfo" => Self::GetAccessKeyInfo,
             "GetCallerIdentity" => Self::GetCallerIdentity,
+            "GetFederationToken" => Self::GetFederationToken,
+            "GetSessionToken" => Self::GetSessionToken,
             _ => return None,
         })
     }
@@ -56,7 +872,30 @@ impl Operation {
     /// The errors the model lists for it; the common ones come on top.
     pub const fn errors(self) -> &'static [ErrorCode] {
         match self {
+            Self::AssumeRole => &[
+                ErrorCode::MalformedPolicyDocument,
+                ErrorCode::PackedPolicyTooLarge,
+                ErrorCode::RegionDisabledException,
+                ErrorCode::ExpiredTokenException,
+            ],
+            Self::AssumeRoleWithWebIdentity => &[
+                ErrorCode::MalformedPolicyDocument,
+                ErrorCode::PackedPolicyTooLarge,
+                ErrorCode::IDPRejectedClaim,
+                ErrorCode::IDPCommunicationError,
+                ErrorCode::InvalidIdentityToken,
+                ErrorCode::ExpiredTokenException,
+                ErrorCode::RegionDisabledException,
+            ],
+            Self::DecodeAuthorizationMessage => &[ErrorCode::InvalidAuthorizationMessageException],
+            Self::GetAccessKeyInfo => &[],
             Self::GetCallerIdentity => &[],
+            Self::GetFederationToken => &[
+                ErrorCode::MalformedPolicyDocument,
+                ErrorCode::PackedPolicyTooLarge,
+                ErrorCode::RegionDisabledException,
+            ],
+            Self::GetSessionToken => &[ErrorCode::RegionDisabledException],
         }
     }
 }
@@ -71,25 +910,78 @@ impl LogSafe for Operation {}
 
 /// The errors in the model of the operations here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ErrorCode {}
+pub enum ErrorCode {
+    /// `ExpiredTokenException`
+    ExpiredTokenException,
+    /// `IDPCommunicationError`
+    IDPCommunicationError,
+    /// `IDPRejectedClaim`
+    IDPRejectedClaim,
+    /// `InvalidAuthorizationMessageException`
+    InvalidAuthorizationMessageException,
+    /// `InvalidIdentityToken`
+    InvalidIdentityToken,
+    /// `MalformedPolicyDocument`
+    MalformedPolicyDocument,
+    /// `PackedPolicyTooLarge`
+    PackedPolicyTooLarge,
+    /// `RegionDisabledException`
+    RegionDisabledException,
+}
 
 impl ErrorCode {
     /// Every code.
-    pub const ALL: &[Self] = &[];
+    pub const ALL: &[Self] = &[
+        Self::ExpiredTokenException,
+        Self::IDPCommunicationError,
+        Self::IDPRejectedClaim,
+        Self::InvalidAuthorizationMessageException,
+        Self::InvalidIdentityToken,
+        Self::MalformedPolicyDocument,
+        Self::PackedPolicyTooLarge,
+        Self::RegionDisabledException,
+    ];
 
     /// The code on the wire.
     pub const fn name(self) -> &'static str {
-        match self {}
+        match self {
+            Self::ExpiredTokenException => "ExpiredTokenException",
+            Self::IDPCommunicationError => "IDPCommunicationError",
+            Self::IDPRejectedClaim => "IDPRejectedClaim",
+            Self::InvalidAuthorizationMessageException => "InvalidAuthorizationMessageException",
+            Self::InvalidIdentityToken => "InvalidIdentityToken",
+            Self::MalformedPolicyDocument => "MalformedPolicyDocument",
+            Self::PackedPolicyTooLarge => "PackedPolicyTooLarge",
+            Self::RegionDisabledException => "RegionDisabledException",
+        }
     }
 
     /// The HTTP status.
     pub const fn status(self) -> u16 {
-        match self {}
+        match self {
+            Self::ExpiredTokenException => 400,
+            Self::IDPCommunicationError => 400,
+            Self::IDPRejectedClaim => 403,
+            Self::InvalidAuthorizationMessageException => 400,
+            Self::InvalidIdentityToken => 400,
+            Self::MalformedPolicyDocument => 400,
+            Self::PackedPolicyTooLarge => 400,
+            Self::RegionDisabledException => 403,
+        }
     }
 
     /// Whether the fault is the service's, so that a client may try again.
     pub const fn fault(self) -> bool {
-        match self {}
+        match self {
+            Self::ExpiredTokenException => false,
+            Self::IDPCommunicationError => false,
+            Self::IDPRejectedClaim => false,
+            Self::InvalidAuthorizationMessageException => false,
+            Self::InvalidIdentityToken => false,
+            Self::MalformedPolicyDocument => false,
+            Self::PackedPolicyTooLarge => false,
+            Self::RegionDisabledException => false,
+        }
     }
 
     /// The error with a text for the client.
@@ -118,21 +1010,51 @@ impl LogSafe for ErrorCode {}
 
 /// A request, its constraints checked.
 pub enum Request {
+    /// `AssumeRole`
+    AssumeRole(Valid<AssumeRoleRequest>),
+    /// `AssumeRoleWithWebIdentity`
+    AssumeRoleWithWebIdentity(Valid<AssumeRoleWithWebIdentityRequest>),
+    /// `DecodeAuthorizationMessage`
+    DecodeAuthorizationMessage(Valid<DecodeAuthorizationMessageRequest>),
+    /// `GetAccessKeyInfo`
+    GetAccessKeyInfo(Valid<GetAccessKeyInfoRequest>),
     /// `GetCallerIdentity`
     GetCallerIdentity(Valid<GetCallerIdentityRequest>),
+    /// `GetFederationToken`
+    GetFederationToken(Valid<GetFederationTokenRequest>),
+    /// `GetSessionToken`
+    GetSessionToken(Valid<GetSessionTokenRequest>),
 }
 
 impl Request {
     /// Its operation.
     pub const fn operation(&self) -> Operation {
         match self {
+            Self::AssumeRole(_) => Operation::AssumeRole,
+            Self::AssumeRoleWithWebIdentity(_) => Operation::AssumeRoleWithWebIdentity,
+            Self::DecodeAuthorizationMessage(_) => Operation::DecodeAuthorizationMessage,
+            Self::GetAccessKeyInfo(_) => Operation::GetAccessKeyInfo,
             Self::GetCallerIdentity(_) => Operation::GetCallerIdentity,
+            Self::GetFederationToken(_) => Operation::GetFederationToken,
+            Self::GetSessionToken(_) => Operation::GetSessionToken,
         }
     }
 }
 
 /// A response; without content where the model has no output.
 pub enum Response {
+    /// `AssumeRole`
+    AssumeRole(AssumeRoleResponse),
+    /// `AssumeRoleWithWebIdentity`
+    AssumeRoleWithWebIdentity(AssumeRoleWithWebIdentityResponse),
+    /// `DecodeAuthorizationMessage`
+    DecodeAuthorizationMessage(DecodeAuthorizationMessageResponse),
+    /// `GetAccessKeyInfo`
+    GetAccessKeyInfo(GetAccessKeyInfoResponse),
     /// `GetCallerIdentity`
     GetCallerIdentity(GetCallerIdentityResponse),
+    /// `GetFederationToken`
+    GetFederationToken(GetFederationTokenResponse),
+    /// `GetSessionToken`
+    GetSessionToken(GetSessionTokenResponse),
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use claviger_engine::{
     Audited, Authorized, CONDITION_KEYS, Call, CallMeta, Caller, Facts, Named, Operation, OperationRow, Outcome,
-    Question, TlsFacts,
+    Question, ResourceRule, TlsFacts,
 };
 use claviger_policy::{ConditionKey, Document, KeyKind, Limits};
 use claviger_secret::LogText;
@@ -57,7 +57,7 @@ impl Operation for Guarded {
             action: "toy:Use",
             resource: RESOURCE.to_owned(),
             resource_account: call.caller().principal().account(),
-            resource_policy: Some(Arc::clone(&request.policy)),
+            resource_policy: ResourceRule::KeyPolicy(Arc::clone(&request.policy)),
             cross_account: true,
             named: Named::ByArn,
         }]

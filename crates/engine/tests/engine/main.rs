@@ -7,6 +7,7 @@ mod conditions;
 mod due;
 mod faults;
 mod heavy;
+mod operator;
 mod outbox;
 mod tamper;
 mod toy;

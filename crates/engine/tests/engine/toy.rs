@@ -4,7 +4,8 @@ use claviger_api::ServiceError;
 use claviger_crypto::DomainKeys;
 use claviger_engine::{
     ApiError, Audited, Authorized, BadRecord, BoxFuture, Call, CommonError, CommonNames, Due, DueJob, Fault,
-    JobOutcome, Jobs, Named, Operation, OperationRow, Outcome, Question, Reader, Record, RowKey, Value, Writer, Writes,
+    JobOutcome, Jobs, Named, Operation, OperationRow, Outcome, Question, Reader, Record, ResourceRule, RowKey, Value,
+    Writer, Writes,
 };
 
 pub(crate) struct Toy;
@@ -96,7 +97,7 @@ impl Operation for ToyOperation {
             action: "toy:Ask",
             resource: "*".to_owned(),
             resource_account: call.caller().principal().account(),
-            resource_policy: None,
+            resource_policy: ResourceRule::NoPolicy,
             cross_account: false,
             named: Named::ByArn,
         }]

@@ -10,7 +10,7 @@ use claviger_secret::SecretBytes;
 
 use super::groups::user_detail;
 use crate::arn::{self, Kind};
-use crate::operation::{IamOperation, operation, parameters};
+use crate::operation::{About, IamOperation, operation, parameters};
 use crate::page::{self, Page};
 use crate::records::{
     AccessKey, Fence, Identity, LastUse, access_key_key, access_key_quota, identity_key, last_use_key, own_access_key,
@@ -35,6 +35,14 @@ async fn owner(call: &mut Call<'_>, user_name: Option<&String>) -> Result<Owner,
     })
 }
 
+/// A fresh secret access key of 40 characters.
+pub(crate) fn fresh_secret(call: &Call<'_>) -> Result<SecretBytes, Fault> {
+    let mut random = call.random::<40>()?;
+    let secret = SecretBytes::new(arn::letters(&random, SECRET_ALPHABET));
+    random.fill(0);
+    Ok(secret)
+}
+
 /// A new access key and the rows that hold it: the given one, or a fresh one.
 pub(crate) async fn make(
     call: &mut Call<'_>,
@@ -45,9 +53,7 @@ pub(crate) async fn make(
     let (id, secret) = match given {
         Some(given) => given,
         None => {
-            let mut random = call.random::<40>()?;
-            let secret = SecretBytes::new(arn::letters(&random, SECRET_ALPHABET));
-            random.fill(0);
+            let secret = fresh_secret(call)?;
             (arn::access_key_id(call)?, secret)
         }
     };
@@ -102,8 +108,8 @@ pub(crate) struct CreateAccessKey;
 impl IamOperation for CreateAccessKey {
     operation!(CreateAccessKey, CreateAccessKeyRequest => CreateAccessKeyResponse, writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns_of(call, request.user_name.as_ref()).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_user(call, request.user_name.as_ref()).await
     }
 
     async fn perform(
@@ -161,8 +167,8 @@ pub(crate) struct ListAccessKeys;
 impl IamOperation for ListAccessKeys {
     operation!(ListAccessKeys, ListAccessKeysRequest => ListAccessKeysResponse, reads);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns_of(call, request.user_name.as_ref()).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_user(call, request.user_name.as_ref()).await
     }
 
     async fn perform(
@@ -208,8 +214,8 @@ pub(crate) struct UpdateAccessKey;
 impl IamOperation for UpdateAccessKey {
     operation!(UpdateAccessKey, UpdateAccessKeyRequest => (), writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns_of(call, request.user_name.as_ref()).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_user(call, request.user_name.as_ref()).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -255,8 +261,8 @@ pub(crate) struct DeleteAccessKey;
 impl IamOperation for DeleteAccessKey {
     operation!(DeleteAccessKey, DeleteAccessKeyRequest => (), writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns_of(call, request.user_name.as_ref()).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_user(call, request.user_name.as_ref()).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -309,11 +315,12 @@ async fn of_account(
 impl IamOperation for GetAccessKeyLastUsed {
     operation!(GetAccessKeyLastUsed, GetAccessKeyLastUsedRequest => GetAccessKeyLastUsedResponse, reads);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        // An unknown key must look like any user's that the caller may not ask about.
+        let any = arn::arn(call.caller().account(), "user", "/", "*");
         Ok(vec![match of_account(call, &request.access_key_id).await? {
-            Some((_, Some(user))) => user.arn(),
-            // An unknown key must look like any user's that the caller may not ask about.
-            _ => arn::arn(call.caller().account(), "user", "/", "*"),
+            Some((_, Some(user))) => About { tags: user.tags.clone(), shown: Some(any), ..About::arn(user.arn()) },
+            _ => About::arn(any),
         }])
     }
 

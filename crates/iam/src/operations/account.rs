@@ -9,7 +9,7 @@ use claviger_engine::{Call, Outcome, Value, Writes};
 
 use super::managed::{POLICIES_MAX, POLICY_SIZE_MAX, VERSIONS_MAX};
 use crate::arn::Kind;
-use crate::operation::{EVERYTHING, IamOperation, operation, parameters};
+use crate::operation::{About, IamOperation, operation, parameters};
 use crate::page;
 use crate::records::{AccessKey, NameOf, Tally, alias_key, own_access_key};
 use crate::{Iam, IamError, change, find};
@@ -19,8 +19,8 @@ pub(crate) struct CreateAccountAlias;
 impl IamOperation for CreateAccountAlias {
     operation!(CreateAccountAlias, CreateAccountAliasRequest => (), writes);
 
-    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![EVERYTHING.to_owned()])
+    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<About>, IamError> {
+        Ok(About::everything())
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -55,8 +55,8 @@ pub(crate) struct DeleteAccountAlias;
 impl IamOperation for DeleteAccountAlias {
     operation!(DeleteAccountAlias, DeleteAccountAliasRequest => (), writes);
 
-    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![EVERYTHING.to_owned()])
+    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<About>, IamError> {
+        Ok(About::everything())
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -83,8 +83,8 @@ pub(crate) struct ListAccountAliases;
 impl IamOperation for ListAccountAliases {
     operation!(ListAccountAliases, ListAccountAliasesRequest => ListAccountAliasesResponse, reads);
 
-    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![EVERYTHING.to_owned()])
+    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<About>, IamError> {
+        Ok(About::everything())
     }
 
     async fn perform(
@@ -106,8 +106,8 @@ pub(crate) struct GetAccountSummary;
 impl IamOperation for GetAccountSummary {
     operation!(GetAccountSummary, GetAccountSummaryRequest => GetAccountSummaryResponse, reads);
 
-    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![EVERYTHING.to_owned()])
+    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<About>, IamError> {
+        Ok(About::everything())
     }
 
     async fn perform(
@@ -177,8 +177,8 @@ pub(crate) struct GetAccountPasswordPolicy;
 impl IamOperation for GetAccountPasswordPolicy {
     operation!(GetAccountPasswordPolicy, GetAccountPasswordPolicyRequest => GetAccountPasswordPolicyResponse, reads);
 
-    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![EVERYTHING.to_owned()])
+    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<About>, IamError> {
+        Ok(About::everything())
     }
 
     async fn perform(

@@ -3,11 +3,11 @@
 use claviger_api::iam::{
     ListAttachedGroupPoliciesResponse, ListAttachedRolePoliciesResponse, ListAttachedUserPoliciesResponse,
 };
-use claviger_engine::{Call, Outcome, Value, Writes};
+use claviger_engine::{Call, Facts, Outcome, Value, Writes};
 
 use crate::arn::Kind;
 use crate::change::{self, Use, note_use};
-use crate::operation::{IamOperation, operation, parameters};
+use crate::operation::{About, IamOperation, operation, parameters, with_boundary};
 use crate::page::Page;
 use crate::records::{Identity, Policy};
 use crate::{Iam, IamError, find, shapes};
@@ -56,8 +56,12 @@ macro_rules! attachments {
         impl IamOperation for $attach {
             operation!($attach, $attach_request => (), writes);
 
-            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-                find::arns(call, Kind::$kind, &request.$name).await
+            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+                find::about(call, Kind::$kind, &request.$name).await
+            }
+
+            fn facts(request: &Self::Request, about: &About, facts: Facts) -> Facts {
+                with_boundary(facts, about.boundary.as_ref()).with("iam:PolicyARN", &request.policy_arn)
             }
 
             async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -74,8 +78,12 @@ macro_rules! attachments {
         impl IamOperation for $detach {
             operation!($detach, $detach_request => (), writes);
 
-            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-                find::arns(call, Kind::$kind, &request.$name).await
+            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+                find::about(call, Kind::$kind, &request.$name).await
+            }
+
+            fn facts(request: &Self::Request, about: &About, facts: Facts) -> Facts {
+                with_boundary(facts, about.boundary.as_ref()).with("iam:PolicyARN", &request.policy_arn)
             }
 
             async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -92,8 +100,8 @@ macro_rules! attachments {
         impl IamOperation for $list {
             operation!($list, $list_request => $list_response, reads);
 
-            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-                find::arns(call, Kind::$kind, &request.$name).await
+            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+                find::about(call, Kind::$kind, &request.$name).await
             }
 
             async fn perform(

@@ -1,10 +1,10 @@
 //! Permissions boundaries of users and roles.
 
-use claviger_engine::{Call, Outcome, Value, Writes};
+use claviger_engine::{Call, Facts, Outcome, Value, Writes};
 
 use crate::arn::Kind;
 use crate::change::{self, Use, note_use};
-use crate::operation::{IamOperation, operation, parameters};
+use crate::operation::{About, IamOperation, operation, parameters, with_boundary};
 use crate::records::{Identity, Policy, policy_key};
 use crate::{Iam, IamError, find};
 
@@ -48,8 +48,12 @@ macro_rules! boundaries {
         impl IamOperation for $put {
             operation!($put, $put_request => (), writes);
 
-            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-                find::arns(call, Kind::$kind, &request.$name).await
+            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+                find::about(call, Kind::$kind, &request.$name).await
+            }
+
+            fn facts(request: &Self::Request, _: &About, facts: Facts) -> Facts {
+                with_boundary(facts, Some(&request.permissions_boundary))
             }
 
             async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -67,8 +71,12 @@ macro_rules! boundaries {
         impl IamOperation for $delete {
             operation!($delete, $delete_request => (), writes);
 
-            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-                find::arns(call, Kind::$kind, &request.$name).await
+            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+                find::about(call, Kind::$kind, &request.$name).await
+            }
+
+            fn facts(_: &Self::Request, about: &About, facts: Facts) -> Facts {
+                with_boundary(facts, about.boundary.as_ref())
             }
 
             async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {

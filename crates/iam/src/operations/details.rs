@@ -11,7 +11,7 @@ use claviger_engine::{Call, Fault, Outcome, Value};
 use super::groups::user_detail;
 use super::managed::whole_version;
 use crate::arn::Kind;
-use crate::operation::{EVERYTHING, IamOperation, operation, parameters};
+use crate::operation::{About, IamOperation, operation, parameters};
 use crate::page::{self, Page};
 use crate::records::{Identity, NameOf, Policy, identity_key, name_key, policy_key};
 use crate::{Iam, IamError, find, shapes, tags, trust};
@@ -52,8 +52,8 @@ impl IamOperation for GetAccountAuthorizationDetails {
     operation!(GetAccountAuthorizationDetails,
         GetAccountAuthorizationDetailsRequest => GetAccountAuthorizationDetailsResponse, reads);
 
-    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![EVERYTHING.to_owned()])
+    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<About>, IamError> {
+        Ok(About::everything())
     }
 
     async fn perform(

@@ -6,12 +6,12 @@ use claviger_api::iam::{
     AssignmentStatusType, CreateVirtualMFADeviceResponse, GetMFADeviceResponse, ListMFADevicesResponse,
     ListVirtualMFADevicesResponse, MFADevice, VirtualMFADevice,
 };
-use claviger_engine::{Call, Fault, Outcome, Value, Writes};
+use claviger_engine::{Call, Facts, Fault, Outcome, Value, Writes};
 use claviger_secret::SecretBytes;
 
 use super::groups::user_detail;
 use crate::arn::{self, Kind};
-use crate::operation::{EVERYTHING, IamOperation, operation, parameters};
+use crate::operation::{About, IamOperation, operation, parameters, with_tags};
 use crate::page::{self, Page};
 use crate::records::{Assigned, Device, Identity, device_key, identity_key};
 use crate::tags::{self, Keys};
@@ -31,9 +31,14 @@ pub(crate) struct CreateVirtualMFADevice;
 impl IamOperation for CreateVirtualMFADevice {
     operation!(CreateVirtualMFADevice, CreateVirtualMFADeviceRequest => CreateVirtualMFADeviceResponse, writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
         let path = arn::path_of(request.path.as_ref());
-        Ok(vec![arn::arn(call.caller().account(), "mfa", &path, &request.virtual_mfa_device_name)])
+        let arn = arn::arn(call.caller().account(), "mfa", &path, &request.virtual_mfa_device_name);
+        Ok(vec![About::arn(arn)])
+    }
+
+    fn facts(request: &Self::Request, _: &About, facts: Facts) -> Facts {
+        with_tags(facts, request.tags.as_ref())
     }
 
     async fn perform(
@@ -100,8 +105,8 @@ pub(crate) struct EnableMFADevice;
 impl IamOperation for EnableMFADevice {
     operation!(EnableMFADevice, EnableMFADeviceRequest => (), writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns(call, Kind::User, &request.user_name).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about(call, Kind::User, &request.user_name).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -140,8 +145,8 @@ pub(crate) struct ResyncMFADevice;
 impl IamOperation for ResyncMFADevice {
     operation!(ResyncMFADevice, ResyncMFADeviceRequest => (), writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns(call, Kind::User, &request.user_name).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about(call, Kind::User, &request.user_name).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -170,8 +175,8 @@ pub(crate) struct DeactivateMFADevice;
 impl IamOperation for DeactivateMFADevice {
     operation!(DeactivateMFADevice, DeactivateMFADeviceRequest => (), writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns_of(call, request.user_name.as_ref()).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_user(call, request.user_name.as_ref()).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -204,8 +209,8 @@ pub(crate) struct DeleteVirtualMFADevice;
 impl IamOperation for DeleteVirtualMFADevice {
     operation!(DeleteVirtualMFADevice, DeleteVirtualMFADeviceRequest => (), writes);
 
-    async fn about(_: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![request.serial_number.clone()])
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_device(call, &request.serial_number).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -242,8 +247,8 @@ pub(crate) struct ListMFADevices;
 impl IamOperation for ListMFADevices {
     operation!(ListMFADevices, ListMFADevicesRequest => ListMFADevicesResponse, reads);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns_of(call, request.user_name.as_ref()).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_user(call, request.user_name.as_ref()).await
     }
 
     async fn perform(
@@ -278,8 +283,8 @@ pub(crate) struct ListVirtualMFADevices;
 impl IamOperation for ListVirtualMFADevices {
     operation!(ListVirtualMFADevices, ListVirtualMFADevicesRequest => ListVirtualMFADevicesResponse, reads);
 
-    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![EVERYTHING.to_owned()])
+    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<About>, IamError> {
+        Ok(About::everything())
     }
 
     async fn perform(
@@ -322,8 +327,8 @@ pub(crate) struct GetMFADevice;
 impl IamOperation for GetMFADevice {
     operation!(GetMFADevice, GetMFADeviceRequest => GetMFADeviceResponse, reads);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns_of(call, request.user_name.as_ref()).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_user(call, request.user_name.as_ref()).await
     }
 
     async fn perform(

@@ -5,7 +5,7 @@ use claviger_engine::{Call, Fault, Outcome, Value, Writes};
 
 use super::users::listed;
 use crate::arn::{self, Kind};
-use crate::operation::{EVERYTHING, IamOperation, operation, parameters};
+use crate::operation::{About, IamOperation, operation, parameters};
 use crate::page::{self, Page};
 use crate::records::{Detail, Fence, Identity, UserDetail, identity_key, member_key};
 use crate::{Iam, IamError, change, find, shapes};
@@ -18,9 +18,9 @@ pub(crate) struct CreateGroup;
 impl IamOperation for CreateGroup {
     operation!(CreateGroup, CreateGroupRequest => CreateGroupResponse, writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
         let path = arn::path_of(request.path.as_ref());
-        Ok(vec![arn::arn(call.caller().account(), "group", &path, &request.group_name)])
+        Ok(vec![About::arn(arn::arn(call.caller().account(), "group", &path, &request.group_name))])
     }
 
     async fn perform(
@@ -59,8 +59,8 @@ pub(crate) struct GetGroup;
 impl IamOperation for GetGroup {
     operation!(GetGroup, GetGroupRequest => GetGroupResponse, reads);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns(call, Kind::Group, &request.group_name).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about(call, Kind::Group, &request.group_name).await
     }
 
     async fn perform(
@@ -93,8 +93,8 @@ pub(crate) struct ListGroups;
 impl IamOperation for ListGroups {
     operation!(ListGroups, ListGroupsRequest => ListGroupsResponse, reads);
 
-    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![EVERYTHING.to_owned()])
+    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<About>, IamError> {
+        Ok(About::everything())
     }
 
     async fn perform(
@@ -118,17 +118,18 @@ pub(crate) struct UpdateGroup;
 impl IamOperation for UpdateGroup {
     operation!(UpdateGroup, UpdateGroupRequest => (), writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        let mut arns = find::arns(call, Kind::Group, &request.group_name).await?;
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        let mut about = find::about(call, Kind::Group, &request.group_name).await?;
         let old = find::identity(call, Kind::Group, &request.group_name).await?;
         let old_path = old.as_ref().map_or("/", |old| &old.path);
         let path = request.new_path.as_deref().unwrap_or(old_path);
         let name = request.new_group_name.as_ref().unwrap_or(&request.group_name);
         let new = arn::arn(call.caller().account(), "group", path, name);
-        if !arns.contains(&new) {
-            arns.push(new);
+        if about.iter().all(|about| about.arn != new) {
+            let tags = old.map(|old| old.tags.clone()).unwrap_or_default();
+            about.push(About { tags, ..About::arn(new).shown("group", name) });
         }
-        Ok(arns)
+        Ok(about)
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -151,8 +152,8 @@ pub(crate) struct DeleteGroup;
 impl IamOperation for DeleteGroup {
     operation!(DeleteGroup, DeleteGroupRequest => (), writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns(call, Kind::Group, &request.group_name).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about(call, Kind::Group, &request.group_name).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -215,8 +216,8 @@ pub(crate) struct AddUserToGroup;
 impl IamOperation for AddUserToGroup {
     operation!(AddUserToGroup, AddUserToGroupRequest => (), writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns(call, Kind::Group, &request.group_name).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about(call, Kind::Group, &request.group_name).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -233,8 +234,8 @@ pub(crate) struct RemoveUserFromGroup;
 impl IamOperation for RemoveUserFromGroup {
     operation!(RemoveUserFromGroup, RemoveUserFromGroupRequest => (), writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns(call, Kind::Group, &request.group_name).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about(call, Kind::Group, &request.group_name).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -251,8 +252,8 @@ pub(crate) struct ListGroupsForUser;
 impl IamOperation for ListGroupsForUser {
     operation!(ListGroupsForUser, ListGroupsForUserRequest => ListGroupsForUserResponse, reads);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns(call, Kind::User, &request.user_name).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about(call, Kind::User, &request.user_name).await
     }
 
     async fn perform(

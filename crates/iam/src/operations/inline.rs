@@ -4,10 +4,10 @@ use claviger_api::iam::{
     GetGroupPolicyResponse, GetRolePolicyResponse, GetUserPolicyResponse, ListGroupPoliciesResponse,
     ListRolePoliciesResponse, ListUserPoliciesResponse,
 };
-use claviger_engine::{Call, Outcome, Value, Writes};
+use claviger_engine::{Call, Facts, Outcome, Value, Writes};
 
 use crate::arn::Kind;
-use crate::operation::{IamOperation, operation, parameters};
+use crate::operation::{About, IamOperation, operation, parameters, with_boundary};
 use crate::page::{Cut, Page};
 use crate::records::{Identity, InlineSize, PolicyText, inline_key};
 use crate::{Iam, IamError, change, documents, find, shapes};
@@ -63,8 +63,12 @@ macro_rules! inline_policies {
         impl IamOperation for $put {
             operation!($put, $put_request => (), writes);
 
-            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-                find::arns(call, Kind::$kind, &request.$name).await
+            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+                find::about(call, Kind::$kind, &request.$name).await
+            }
+
+            fn facts(_: &Self::Request, about: &About, facts: Facts) -> Facts {
+                with_boundary(facts, about.boundary.as_ref())
             }
 
             async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -85,8 +89,8 @@ macro_rules! inline_policies {
         impl IamOperation for $get {
             operation!($get, $get_request => $get_response, reads);
 
-            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-                find::arns(call, Kind::$kind, &request.$name).await
+            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+                find::about(call, Kind::$kind, &request.$name).await
             }
 
             async fn perform(
@@ -112,8 +116,8 @@ macro_rules! inline_policies {
         impl IamOperation for $list {
             operation!($list, $list_request => $list_response, reads);
 
-            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-                find::arns(call, Kind::$kind, &request.$name).await
+            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+                find::about(call, Kind::$kind, &request.$name).await
             }
 
             async fn perform(
@@ -140,8 +144,12 @@ macro_rules! inline_policies {
         impl IamOperation for $delete {
             operation!($delete, $delete_request => (), writes);
 
-            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-                find::arns(call, Kind::$kind, &request.$name).await
+            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+                find::about(call, Kind::$kind, &request.$name).await
+            }
+
+            fn facts(_: &Self::Request, about: &About, facts: Facts) -> Facts {
+                with_boundary(facts, about.boundary.as_ref())
             }
 
             async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {

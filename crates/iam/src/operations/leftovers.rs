@@ -8,7 +8,7 @@ use claviger_api::iam::{
 use claviger_engine::{Call, Outcome, Value};
 
 use crate::arn::Kind;
-use crate::operation::{IamOperation, operation, parameters};
+use crate::operation::{About, IamOperation, operation, parameters};
 use crate::{Iam, IamError, find};
 
 /// The user that a request is about must exist, if it names one.
@@ -28,8 +28,8 @@ macro_rules! empty_list_of_user {
         impl IamOperation for $name {
             operation!($name, $request => $response, reads);
 
-            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-                find::arns_of(call, request.user_name.as_ref()).await
+            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+                find::about_user(call, request.user_name.as_ref()).await
             }
 
             async fn perform(
@@ -68,8 +68,8 @@ macro_rules! no_login_profile {
         impl IamOperation for $name {
             operation!($name, $request => $response, $kind);
 
-            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-                find::arns_of(call, request.user_name.as_ref()).await
+            async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+                find::about_user(call, request.user_name.as_ref()).await
             }
 
             async fn perform(
@@ -98,8 +98,8 @@ impl IamOperation for ListInstanceProfilesForRole {
     operation!(ListInstanceProfilesForRole,
         ListInstanceProfilesForRoleRequest => ListInstanceProfilesForRoleResponse, reads);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns(call, Kind::Role, &request.role_name).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about(call, Kind::Role, &request.role_name).await
     }
 
     async fn perform(

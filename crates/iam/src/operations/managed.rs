@@ -5,11 +5,11 @@ use claviger_api::iam::{
     ListEntitiesForPolicyResponse, ListPoliciesResponse, ListPolicyVersionsResponse, PolicyGroup, PolicyRole,
     PolicyScopeType, PolicyUsageType, PolicyUser, PolicyVersion,
 };
-use claviger_engine::{Call, Outcome, Value, Writes};
+use claviger_engine::{Call, Facts, Outcome, Value, Writes};
 
 use crate::arn::{self, Kind};
 use crate::change::{self, Use};
-use crate::operation::{EVERYTHING, IamOperation, operation, parameters};
+use crate::operation::{About, IamOperation, operation, parameters, with_tags};
 use crate::page::{self, Page};
 use crate::records::{
     Fence, Identity, NameOf, Policy, PolicyText, Version, identity_key, name_key, policy_key, use_key, version_key,
@@ -38,9 +38,14 @@ pub(crate) struct CreatePolicy;
 impl IamOperation for CreatePolicy {
     operation!(CreatePolicy, CreatePolicyRequest => CreatePolicyResponse, writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
         let path = arn::path_of(request.path.as_ref());
-        Ok(vec![arn::arn(call.caller().account(), "policy", &path, &request.policy_name)])
+        let arn = arn::arn(call.caller().account(), "policy", &path, &request.policy_name);
+        Ok(vec![About::arn(arn).shown("policy", &request.policy_name)])
+    }
+
+    fn facts(request: &Self::Request, _: &About, facts: Facts) -> Facts {
+        with_tags(facts, request.tags.as_ref())
     }
 
     async fn perform(
@@ -111,8 +116,8 @@ pub(crate) struct GetPolicy;
 impl IamOperation for GetPolicy {
     operation!(GetPolicy, GetPolicyRequest => GetPolicyResponse, reads);
 
-    async fn about(_: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![request.policy_arn.clone()])
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_policy(call, &request.policy_arn).await
     }
 
     async fn perform(
@@ -137,8 +142,8 @@ pub(crate) struct ListPolicies;
 impl IamOperation for ListPolicies {
     operation!(ListPolicies, ListPoliciesRequest => ListPoliciesResponse, reads);
 
-    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![EVERYTHING.to_owned()])
+    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<About>, IamError> {
+        Ok(About::everything())
     }
 
     async fn perform(
@@ -183,8 +188,8 @@ pub(crate) struct CreatePolicyVersion;
 impl IamOperation for CreatePolicyVersion {
     operation!(CreatePolicyVersion, CreatePolicyVersionRequest => CreatePolicyVersionResponse, writes);
 
-    async fn about(_: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![request.policy_arn.clone()])
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_policy(call, &request.policy_arn).await
     }
 
     async fn perform(
@@ -256,8 +261,8 @@ pub(crate) struct GetPolicyVersion;
 impl IamOperation for GetPolicyVersion {
     operation!(GetPolicyVersion, GetPolicyVersionRequest => GetPolicyVersionResponse, reads);
 
-    async fn about(_: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![request.policy_arn.clone()])
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_policy(call, &request.policy_arn).await
     }
 
     async fn perform(
@@ -281,8 +286,8 @@ pub(crate) struct ListPolicyVersions;
 impl IamOperation for ListPolicyVersions {
     operation!(ListPolicyVersions, ListPolicyVersionsRequest => ListPolicyVersionsResponse, reads);
 
-    async fn about(_: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![request.policy_arn.clone()])
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_policy(call, &request.policy_arn).await
     }
 
     async fn perform(
@@ -311,8 +316,8 @@ pub(crate) struct SetDefaultPolicyVersion;
 impl IamOperation for SetDefaultPolicyVersion {
     operation!(SetDefaultPolicyVersion, SetDefaultPolicyVersionRequest => (), writes);
 
-    async fn about(_: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![request.policy_arn.clone()])
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_policy(call, &request.policy_arn).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -334,8 +339,8 @@ pub(crate) struct DeletePolicyVersion;
 impl IamOperation for DeletePolicyVersion {
     operation!(DeletePolicyVersion, DeletePolicyVersionRequest => (), writes);
 
-    async fn about(_: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![request.policy_arn.clone()])
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_policy(call, &request.policy_arn).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -365,8 +370,8 @@ pub(crate) struct DeletePolicy;
 impl IamOperation for DeletePolicy {
     operation!(DeletePolicy, DeletePolicyRequest => (), writes);
 
-    async fn about(_: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![request.policy_arn.clone()])
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_policy(call, &request.policy_arn).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -401,8 +406,8 @@ pub(crate) struct ListEntitiesForPolicy;
 impl IamOperation for ListEntitiesForPolicy {
     operation!(ListEntitiesForPolicy, ListEntitiesForPolicyRequest => ListEntitiesForPolicyResponse, reads);
 
-    async fn about(_: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![request.policy_arn.clone()])
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_policy(call, &request.policy_arn).await
     }
 
     async fn perform(

@@ -12,5 +12,6 @@ pub(crate) mod leftovers;
 pub(crate) mod managed;
 pub(crate) mod providers;
 pub(crate) mod roles;
+pub(crate) mod simulation;
 pub(crate) mod tagging;
 pub(crate) mod users;

@@ -4,9 +4,9 @@ use claviger_api::iam::{
     CreateOpenIDConnectProviderResponse, GetOpenIDConnectProviderResponse, ListOpenIDConnectProvidersResponse,
     OpenIDConnectProviderListEntry,
 };
-use claviger_engine::{Call, Outcome, Value, Writes};
+use claviger_engine::{Call, Facts, Outcome, Value, Writes};
 
-use crate::operation::{EVERYTHING, IamOperation, operation, parameters};
+use crate::operation::{About, IamOperation, operation, parameters, with_tags};
 use crate::page;
 use crate::records::{Provider, provider_key};
 use crate::tags::{self, Keys};
@@ -63,9 +63,14 @@ impl IamOperation for CreateOpenIDConnectProvider {
     operation!(CreateOpenIDConnectProvider,
         CreateOpenIDConnectProviderRequest => CreateOpenIDConnectProviderResponse, writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
         let url = request.url.strip_prefix("https://").unwrap_or(&request.url);
-        Ok(vec![format!("arn:aws:iam::{}:oidc-provider/{}", call.caller().account(), url.trim_end_matches('/'))])
+        let url = url.trim_end_matches('/');
+        Ok(vec![About::arn(format!("arn:aws:iam::{}:oidc-provider/{url}", call.caller().account()))])
+    }
+
+    fn facts(request: &Self::Request, _: &About, facts: Facts) -> Facts {
+        with_tags(facts, request.tags.as_ref())
     }
 
     async fn perform(
@@ -124,8 +129,8 @@ pub(crate) struct GetOpenIDConnectProvider;
 impl IamOperation for GetOpenIDConnectProvider {
     operation!(GetOpenIDConnectProvider, GetOpenIDConnectProviderRequest => GetOpenIDConnectProviderResponse, reads);
 
-    async fn about(_: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![request.open_id_connect_provider_arn.clone()])
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_provider(call, &request.open_id_connect_provider_arn).await
     }
 
     async fn perform(
@@ -154,8 +159,8 @@ impl IamOperation for ListOpenIDConnectProviders {
     operation!(ListOpenIDConnectProviders,
         ListOpenIDConnectProvidersRequest => ListOpenIDConnectProvidersResponse, reads);
 
-    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![EVERYTHING.to_owned()])
+    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<About>, IamError> {
+        Ok(About::everything())
     }
 
     async fn perform(
@@ -179,8 +184,8 @@ pub(crate) struct UpdateOpenIDConnectProviderThumbprint;
 impl IamOperation for UpdateOpenIDConnectProviderThumbprint {
     operation!(UpdateOpenIDConnectProviderThumbprint, UpdateOpenIDConnectProviderThumbprintRequest => (), writes);
 
-    async fn about(_: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![request.open_id_connect_provider_arn.clone()])
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_provider(call, &request.open_id_connect_provider_arn).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -218,8 +223,8 @@ pub(crate) struct AddClientIDToOpenIDConnectProvider;
 impl IamOperation for AddClientIDToOpenIDConnectProvider {
     operation!(AddClientIDToOpenIDConnectProvider, AddClientIDToOpenIDConnectProviderRequest => (), writes);
 
-    async fn about(_: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![request.open_id_connect_provider_arn.clone()])
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_provider(call, &request.open_id_connect_provider_arn).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -238,8 +243,8 @@ impl IamOperation for RemoveClientIDFromOpenIDConnectProvider {
     operation!(RemoveClientIDFromOpenIDConnectProvider,
         RemoveClientIDFromOpenIDConnectProviderRequest => (), writes);
 
-    async fn about(_: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![request.open_id_connect_provider_arn.clone()])
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_provider(call, &request.open_id_connect_provider_arn).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -257,8 +262,8 @@ pub(crate) struct DeleteOpenIDConnectProvider;
 impl IamOperation for DeleteOpenIDConnectProvider {
     operation!(DeleteOpenIDConnectProvider, DeleteOpenIDConnectProviderRequest => (), writes);
 
-    async fn about(_: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![request.open_id_connect_provider_arn.clone()])
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_provider(call, &request.open_id_connect_provider_arn).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {

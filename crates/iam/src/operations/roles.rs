@@ -3,11 +3,11 @@
 use claviger_api::iam::{
     CreateRoleResponse, GetRoleResponse, ListRolesResponse, UpdateRoleDescriptionResponse, UpdateRoleResponse,
 };
-use claviger_engine::{Call, Fault, Outcome, Value, Writes};
+use claviger_engine::{Call, Facts, Fault, Outcome, Value, Writes};
 
 use super::users::listed;
 use crate::arn::{self, Kind};
-use crate::operation::{EVERYTHING, IamOperation, operation, parameters};
+use crate::operation::{About, IamOperation, operation, parameters, with_boundary, with_tags};
 use crate::page::Page;
 use crate::records::{Detail, Identity, RoleDetail};
 use crate::tags::{self, Keys};
@@ -25,9 +25,13 @@ pub(crate) struct CreateRole;
 impl IamOperation for CreateRole {
     operation!(CreateRole, CreateRoleRequest => CreateRoleResponse, writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
         let path = arn::path_of(request.path.as_ref());
-        Ok(vec![arn::arn(call.caller().account(), "role", &path, &request.role_name)])
+        Ok(vec![About::arn(arn::arn(call.caller().account(), "role", &path, &request.role_name))])
+    }
+
+    fn facts(request: &Self::Request, _: &About, facts: Facts) -> Facts {
+        with_boundary(with_tags(facts, request.tags.as_ref()), request.permissions_boundary.as_ref())
     }
 
     async fn perform(
@@ -81,8 +85,8 @@ pub(crate) struct GetRole;
 impl IamOperation for GetRole {
     operation!(GetRole, GetRoleRequest => GetRoleResponse, reads);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns(call, Kind::Role, &request.role_name).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about(call, Kind::Role, &request.role_name).await
     }
 
     async fn perform(
@@ -104,8 +108,8 @@ pub(crate) struct ListRoles;
 impl IamOperation for ListRoles {
     operation!(ListRoles, ListRolesRequest => ListRolesResponse, reads);
 
-    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![EVERYTHING.to_owned()])
+    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<About>, IamError> {
+        Ok(About::everything())
     }
 
     async fn perform(
@@ -148,8 +152,8 @@ pub(crate) struct UpdateRole;
 impl IamOperation for UpdateRole {
     operation!(UpdateRole, UpdateRoleRequest => UpdateRoleResponse, writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns(call, Kind::Role, &request.role_name).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about(call, Kind::Role, &request.role_name).await
     }
 
     async fn perform(
@@ -178,8 +182,8 @@ pub(crate) struct UpdateRoleDescription;
 impl IamOperation for UpdateRoleDescription {
     operation!(UpdateRoleDescription, UpdateRoleDescriptionRequest => UpdateRoleDescriptionResponse, writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns(call, Kind::Role, &request.role_name).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about(call, Kind::Role, &request.role_name).await
     }
 
     async fn perform(
@@ -205,8 +209,8 @@ pub(crate) struct UpdateAssumeRolePolicy;
 impl IamOperation for UpdateAssumeRolePolicy {
     operation!(UpdateAssumeRolePolicy, UpdateAssumeRolePolicyRequest => (), writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns(call, Kind::Role, &request.role_name).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about(call, Kind::Role, &request.role_name).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -229,8 +233,8 @@ pub(crate) struct DeleteRole;
 impl IamOperation for DeleteRole {
     operation!(DeleteRole, DeleteRoleRequest => (), writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns(call, Kind::Role, &request.role_name).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about(call, Kind::Role, &request.role_name).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {

@@ -4,10 +4,10 @@ use claviger_api::iam::{
     ListMFADeviceTagsResponse, ListOpenIDConnectProviderTagsResponse, ListPolicyTagsResponse, ListRoleTagsResponse,
     ListUserTagsResponse,
 };
-use claviger_engine::{Call, Outcome, Value, Writes};
+use claviger_engine::{Call, Facts, Outcome, Value, Writes};
 
 use crate::arn::Kind;
-use crate::operation::{IamOperation, operation, parameters};
+use crate::operation::{About, IamOperation, operation, parameters, with_tags};
 use crate::page::Page;
 use crate::records::{Identity, Policy, Provider, Tags, device_key, provider_key};
 use crate::tags::{self, Keys};
@@ -122,9 +122,13 @@ macro_rules! tagging {
         impl IamOperation for $tag {
             operation!($tag, $tag_request => (), writes);
 
-            async fn about($call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
+            async fn about($call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
                 let $named = request.$name.as_str();
                 $about
+            }
+
+            fn facts(request: &Self::Request, _: &About, facts: Facts) -> Facts {
+                with_tags(facts, Some(&request.tags))
             }
 
             async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -146,9 +150,13 @@ macro_rules! tagging {
         impl IamOperation for $untag {
             operation!($untag, $untag_request => (), writes);
 
-            async fn about($call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
+            async fn about($call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
                 let $named = request.$name.as_str();
                 $about
+            }
+
+            fn facts(request: &Self::Request, _: &About, facts: Facts) -> Facts {
+                facts.with_all("aws:TagKeys", &request.tag_keys)
             }
 
             async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -168,7 +176,7 @@ macro_rules! tagging {
         impl IamOperation for $list {
             operation!($list, $list_request => $list_response, reads);
 
-            async fn about($call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
+            async fn about($call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
                 let $named = request.$name.as_str();
                 $about
             }
@@ -195,17 +203,17 @@ macro_rules! tagging {
     };
 }
 
-tagging!(User, user_name, "userName", |call, name| find::arns(call, Kind::User, name).await,
+tagging!(User, user_name, "userName", |call, name| find::about(call, Kind::User, name).await,
     TagUser TagUserRequest, UntagUser UntagUserRequest, ListUserTags ListUserTagsRequest ListUserTagsResponse);
-tagging!(Role, role_name, "roleName", |call, name| find::arns(call, Kind::Role, name).await,
+tagging!(Role, role_name, "roleName", |call, name| find::about(call, Kind::Role, name).await,
     TagRole TagRoleRequest, UntagRole UntagRoleRequest, ListRoleTags ListRoleTagsRequest ListRoleTagsResponse);
-tagging!(Policy, policy_arn, "policyArn", |_call, arn| Ok(vec![arn.to_owned()]),
+tagging!(Policy, policy_arn, "policyArn", |call, arn| find::about_policy(call, arn).await,
     TagPolicy TagPolicyRequest, UntagPolicy UntagPolicyRequest,
     ListPolicyTags ListPolicyTagsRequest ListPolicyTagsResponse);
-tagging!(Provider, open_id_connect_provider_arn, "openIDConnectProviderArn", |_call, arn| Ok(vec![arn.to_owned()]),
+tagging!(Provider, open_id_connect_provider_arn, "openIDConnectProviderArn", |call, arn| find::about_provider(call, arn).await,
     TagOpenIDConnectProvider TagOpenIDConnectProviderRequest,
     UntagOpenIDConnectProvider UntagOpenIDConnectProviderRequest,
     ListOpenIDConnectProviderTags ListOpenIDConnectProviderTagsRequest ListOpenIDConnectProviderTagsResponse);
-tagging!(Device, serial_number, "serialNumber", |_call, arn| Ok(vec![arn.to_owned()]),
+tagging!(Device, serial_number, "serialNumber", |call, arn| find::about_device(call, arn).await,
     TagMFADevice TagMFADeviceRequest, UntagMFADevice UntagMFADeviceRequest,
     ListMFADeviceTags ListMFADeviceTagsRequest ListMFADeviceTagsResponse);

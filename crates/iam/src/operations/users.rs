@@ -2,10 +2,10 @@
 
 use claviger_api::Timestamp;
 use claviger_api::iam::{CreateUserResponse, GetUserResponse, ListUsersResponse, User};
-use claviger_engine::{Call, Outcome, Value, Writes};
+use claviger_engine::{Call, Facts, Outcome, Value, Writes};
 
 use crate::arn::{self, Kind};
-use crate::operation::{EVERYTHING, IamOperation, operation, parameters};
+use crate::operation::{About, IamOperation, operation, parameters, with_boundary, with_tags};
 use crate::page::{self, Page};
 use crate::records::{Account, Detail, Identity, NameOf, UserDetail, account_key, identity_key, name_key};
 use crate::tags::{self, Keys};
@@ -16,9 +16,13 @@ pub(crate) struct CreateUser;
 impl IamOperation for CreateUser {
     operation!(CreateUser, CreateUserRequest => CreateUserResponse, writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
         let path = arn::path_of(request.path.as_ref());
-        Ok(vec![arn::arn(call.caller().account(), "user", &path, &request.user_name)])
+        Ok(vec![About::arn(arn::arn(call.caller().account(), "user", &path, &request.user_name))])
+    }
+
+    fn facts(request: &Self::Request, _: &About, facts: Facts) -> Facts {
+        with_boundary(with_tags(facts, request.tags.as_ref()), request.permissions_boundary.as_ref())
     }
 
     async fn perform(
@@ -65,8 +69,8 @@ pub(crate) struct GetUser;
 impl IamOperation for GetUser {
     operation!(GetUser, GetUserRequest => GetUserResponse, reads);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns_of(call, request.user_name.as_ref()).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about_user(call, request.user_name.as_ref()).await
     }
 
     async fn perform(
@@ -107,8 +111,9 @@ pub(crate) struct ListUsers;
 impl IamOperation for ListUsers {
     operation!(ListUsers, ListUsersRequest => ListUsersResponse, reads);
 
-    async fn about(_: &mut Call<'_>, _: &Self::Request) -> Result<Vec<String>, IamError> {
-        Ok(vec![EVERYTHING.to_owned()])
+    async fn about(call: &mut Call<'_>, _: &Self::Request) -> Result<Vec<About>, IamError> {
+        let shown = arn::arn(call.caller().account(), "user", "/", "");
+        Ok(About::everything().into_iter().map(|about| About { shown: Some(shown.clone()), ..about }).collect())
     }
 
     async fn perform(
@@ -151,17 +156,18 @@ pub(crate) struct UpdateUser;
 impl IamOperation for UpdateUser {
     operation!(UpdateUser, UpdateUserRequest => (), writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        let mut arns = find::arns(call, Kind::User, &request.user_name).await?;
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        let mut about = find::about(call, Kind::User, &request.user_name).await?;
         let old = find::identity(call, Kind::User, &request.user_name).await?;
         let old_path = old.as_ref().map_or("/", |old| &old.path);
         let path = request.new_path.as_deref().unwrap_or(old_path);
         let name = request.new_user_name.as_ref().unwrap_or(&request.user_name);
         let new = arn::arn(call.caller().account(), "user", path, name);
-        if !arns.contains(&new) {
-            arns.push(new);
+        if about.iter().all(|about| about.arn != new) {
+            let tags = old.map(|old| old.tags.clone()).unwrap_or_default();
+            about.push(About { tags, ..About::arn(new).shown("user", name) });
         }
-        Ok(arns)
+        Ok(about)
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {
@@ -184,8 +190,8 @@ pub(crate) struct DeleteUser;
 impl IamOperation for DeleteUser {
     operation!(DeleteUser, DeleteUserRequest => (), writes);
 
-    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<String>, IamError> {
-        find::arns(call, Kind::User, &request.user_name).await
+    async fn about(call: &mut Call<'_>, request: &Self::Request) -> Result<Vec<About>, IamError> {
+        find::about(call, Kind::User, &request.user_name).await
     }
 
     async fn perform(_: &Iam, call: &mut Call<'_>, request: &Self::Request) -> Result<Outcome<()>, IamError> {

@@ -6,6 +6,7 @@ use claviger_api::Timestamp;
 use claviger_crypto::DomainKeys;
 use claviger_engine::{BadRecord, Fault, Reader, Record, RowKey, Writer};
 use claviger_policy::Document;
+use claviger_secret::event;
 
 use super::{Tags, pair, text, write_pairs};
 use crate::arn::arn;
@@ -113,14 +114,17 @@ impl Record for Policy {
 /// The text of a policy, and the same compiled.
 pub(crate) struct PolicyText {
     pub(crate) text: String,
-    /// None for a text that this version does not evaluate: whatever asks for its meaning must refuse.
-    pub(crate) document: Option<Arc<Document>>,
+    /// A text that this version does not evaluate denies everything: it may have held a Deny.
+    pub(crate) document: Arc<Document>,
 }
 
 impl PolicyText {
     pub(crate) fn new(text: String) -> Self {
-        let document = crate::documents::compile(&text).ok().map(Arc::new);
-        Self { text, document }
+        let document = crate::documents::compile(&text).unwrap_or_else(|_| {
+            event!(error, "a stored identity policy is not understood by this version: it denies everything");
+            Document::unreadable(&text)
+        });
+        Self { text, document: Arc::new(document) }
     }
 }
 

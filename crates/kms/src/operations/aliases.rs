@@ -7,7 +7,7 @@ use claviger_api::kms::{
 };
 use claviger_engine::Value;
 use claviger_engine::{
-    Audited, Authorized, Call, Facts, Named, Operation, OperationRow, Outcome, Question, Row, Writes,
+    Audited, Authorized, Call, Facts, Named, Operation, OperationRow, Outcome, Question, ResourceRule, Row, Writes,
 };
 
 use super::create_key::account_question;
@@ -36,7 +36,12 @@ async fn target(call: &mut Call<'_>, reference: &str, action: &'static str) -> R
     if reference.starts_with("alias/") || reference.contains(":alias/") {
         return Err(KmsError::validation("Aliases must refer to keys. Not aliases"));
     }
-    find(call, reference, Forms::Key, action).await
+    let key = find(call, reference, Forms::Key, action).await?;
+    // Never another account's. It is refused here as if it were not there, whatever else is wrong with the request.
+    if key.key().account != call.caller().account() {
+        return Err(foreign_absent(call.caller().principal(), action));
+    }
+    Ok(key)
 }
 
 fn own_arn(call: &Call<'_>, name: &str) -> String {
@@ -48,7 +53,7 @@ fn alias_question(call: &Call<'_>, name: &str, action: &'static str) -> Question
         action,
         resource: own_arn(call, name),
         resource_account: call.caller().principal().account(),
-        resource_policy: None,
+        resource_policy: ResourceRule::NoPolicy,
         cross_account: false,
         named: Named::ByArn,
     }

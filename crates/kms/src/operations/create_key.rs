@@ -9,7 +9,7 @@ use claviger_api::{Timestamp, Valid};
 use claviger_crypto::{KeyId, KeyMaterial, MaterialSpec};
 use claviger_engine::Value;
 use claviger_engine::{
-    Audited, Authorized, Call, Facts, Fault, Named, Operation, OperationRow, Outcome, Question, Writes,
+    Audited, Authorized, Call, Facts, Fault, Named, Operation, OperationRow, Outcome, Question, ResourceRule, Writes,
 };
 
 use super::key_use::is_heavy_to_make;
@@ -74,10 +74,11 @@ impl Operation for CreateKey {
             tags,
             materials: Vec::new(),
             aliases: Some(Vec::new()),
+            has_grants: false,
         };
         if let Some(text) = &request.policy {
             let bypass = request.bypass_policy_lockout_safety_check == Some(true);
-            key.policy = Arc::new(checked_policy(call, text, &key, &[], bypass)?);
+            key.policy = Arc::new(checked_policy(call, text, &key, &[], bypass).await?);
         }
         let key_id = KeyId::parse(&key.id).map_err(|_| Fault::Cryptography)?;
         let material = if is_heavy_to_make(made_of) {
@@ -127,7 +128,7 @@ pub(crate) fn account_question(call: &Call<'_>, action: &'static str) -> Questio
         action,
         resource: "*".to_owned(),
         resource_account: call.caller().principal().account(),
-        resource_policy: None,
+        resource_policy: ResourceRule::NoPolicy,
         cross_account: false,
         named: Named::ByArn,
     }
@@ -225,7 +226,19 @@ pub(crate) fn seeded(seeded: Seeded, created: Timestamp) -> Result<Key, KmsError
         return Err(KmsError::validation(format!("KeyUsage {usage} is not compatible with KeySpec {spec}")));
     }
     let policy = Arc::new(default_policy(&account)?);
-    let description = String::new();
-    let (state, tags, materials, aliases) = (KeyState::Enabled, Vec::new(), Vec::new(), Some(Vec::new()));
-    Ok(Key { id, account, region, spec, usage, created, description, state, policy, tags, materials, aliases })
+    Ok(Key {
+        id,
+        account,
+        region,
+        spec,
+        usage,
+        created,
+        description: String::new(),
+        state: KeyState::Enabled,
+        policy,
+        tags: Vec::new(),
+        materials: Vec::new(),
+        aliases: Some(Vec::new()),
+        has_grants: false,
+    })
 }

@@ -2,13 +2,16 @@
 //! anything is opened.
 
 use claviger_api::Valid;
-use claviger_api::kms::{DecryptRequest, DecryptResponse};
-use claviger_engine::{Audited, Authorized, Call, Facts, Named, Operation, OperationRow, Outcome, Question};
+use claviger_api::kms::{DecryptRequest, DecryptResponse, GrantOperation};
+use claviger_crypto::Header;
+use claviger_engine::{Audited, Authorized, Call, Facts, Grant, Named, Operation, OperationRow, Outcome, Question};
 
 use super::cipher::{
     Method, Source, cipher_parameters, demand_ciphertext, demand_key_id, ignores_ciphertext, show_material, source,
 };
-use crate::operation::{demand_no_tokens, row, unless_dry_run};
+use crate::algorithms::oaep_hash;
+use crate::grants::{self, Use, token};
+use crate::operation::{row, unless_dry_run};
 use crate::recipient::{Recipient, deliver};
 use crate::state::Permits;
 use crate::{Kms, KmsError};
@@ -24,15 +27,17 @@ impl Operation for Decrypt {
     const ROW: OperationRow = row("Decrypt", true);
 
     async fn resolve(call: &mut Call<'_>, kms: &Kms, request: &Self::Request) -> Result<Source, KmsError> {
-        demand_no_tokens(request.grant_tokens.as_ref())?;
+        token::demand(call, request.grant_tokens.as_ref())?;
         demand_key_id(request.encryption_algorithm, request.key_id.as_deref())?;
         let ciphertext = if ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_ref())? {
             None
         } else {
             Some(demand_ciphertext(request.ciphertext_blob.as_ref())?)
         };
+        // Before the key: a document that does not hold must not tell whether another account's key exists.
+        let recipient = Recipient::verified(call, kms, request.recipient.as_ref()).await?;
         let mut source = source(call, ciphertext, request.key_id.as_deref(), "kms:Decrypt").await?;
-        source.key.recipient = Recipient::verified(call, kms, request.recipient.as_ref()).await?;
+        source.key.recipient = recipient;
         Ok(source)
     }
 
@@ -43,6 +48,16 @@ impl Operation for Decrypt {
 
     fn facts(call: &Call<'_>, source: &Source, request: &Self::Request, _: &Question) -> Facts {
         method(request).facts(source.key.facts(call))
+    }
+
+    async fn grants(
+        call: &mut Call<'_>,
+        source: &Source,
+        request: &Self::Request,
+        _: &Question,
+    ) -> Result<Vec<Grant>, KmsError> {
+        let asked = Use::of(GrantOperation::Decrypt, request.encryption_context.as_ref());
+        Ok(grants::reaching(call, source.key.key(), &asked).await?)
     }
 
     async fn perform(
@@ -79,7 +94,12 @@ impl Operation for Decrypt {
         response: Option<&DecryptResponse>,
         audited: &mut Audited,
     ) {
-        show_material(response.and_then(|response| response.key_material_id.as_deref()), audited);
+        // From the ciphertext that was opened: the response does not name the material to a recipient.
+        let used = response
+            .and(request.ciphertext_blob.as_deref())
+            .filter(|_| oaep_hash(method(request).algorithm()).is_none());
+        let used = used.and_then(|blob| Header::parse(blob).ok()).map(|header| header.material_id.to_string());
+        show_material(used.as_deref(), audited);
         if let Some(recipient) = source.and_then(|source| source.key.recipient.as_ref()) {
             recipient.show(audited);
         }

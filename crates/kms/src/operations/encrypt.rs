@@ -4,10 +4,10 @@ use claviger_api::Valid;
 use claviger_api::kms::{EncryptRequest, EncryptResponse};
 use claviger_engine::{Audited, Call, Facts, Outcome};
 
-use super::cipher::{Method, cipher_parameters, is_symmetric};
+use super::cipher::{Method, Pairs, cipher_parameters, is_symmetric};
 use crate::KmsError;
 use crate::find::{Forms, NamedKey};
-use crate::operation::{KeyOperation, demand_no_tokens, unless_dry_run};
+use crate::operation::{KeyOperation, unless_dry_run};
 use crate::state::Permits;
 
 /// Encrypts under the key's current material. Writes nothing; the blob of a symmetric key names its material, so
@@ -28,8 +28,12 @@ impl KeyOperation for Encrypt {
         &request.key_id
     }
 
-    fn check(request: &Self::Request) -> Result<(), KmsError> {
-        demand_no_tokens(request.grant_tokens.as_ref())
+    fn grant_tokens(request: &Self::Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
+    }
+
+    fn context(request: &Self::Request) -> Option<&Pairs> {
+        request.encryption_context.as_ref()
     }
 
     fn facts(request: &Self::Request, facts: Facts) -> Facts {

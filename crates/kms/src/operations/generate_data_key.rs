@@ -15,7 +15,7 @@ use super::key_use::{current, demand};
 use crate::KmsError;
 use crate::algorithms::Algorithm;
 use crate::find::{Forms, NamedKey};
-use crate::operation::{KeyOperation, demand_no_tokens, unless_dry_run};
+use crate::operation::{KeyOperation, unless_dry_run};
 use crate::recipient::deliver;
 use crate::state::Permits;
 
@@ -39,8 +39,15 @@ impl KeyOperation for GenerateDataKey {
         request.recipient.as_ref()
     }
 
+    fn grant_tokens(request: &Self::Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
+    }
+
+    fn context(request: &Self::Request) -> Option<&Pairs> {
+        request.encryption_context.as_ref()
+    }
+
     fn check(request: &Self::Request) -> Result<(), KmsError> {
-        demand_no_tokens(request.grant_tokens.as_ref())?;
         length(request.key_spec, request.number_of_bytes).map(drop)
     }
 
@@ -94,8 +101,15 @@ impl KeyOperation for GenerateDataKeyWithoutPlaintext {
         &request.key_id
     }
 
+    fn grant_tokens(request: &Self::Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
+    }
+
+    fn context(request: &Self::Request) -> Option<&Pairs> {
+        request.encryption_context.as_ref()
+    }
+
     fn check(request: &Self::Request) -> Result<(), KmsError> {
-        demand_no_tokens(request.grant_tokens.as_ref())?;
         length(request.key_spec, request.number_of_bytes).map(drop)
     }
 

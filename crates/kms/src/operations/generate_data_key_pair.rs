@@ -13,7 +13,7 @@ use super::key_use::{current, demand, is_heavy_to_make};
 use crate::KmsError;
 use crate::algorithms::{Algorithm, data_key_pair};
 use crate::find::{Forms, NamedKey};
-use crate::operation::{KeyOperation, demand_no_tokens, unless_dry_run};
+use crate::operation::{KeyOperation, unless_dry_run};
 use crate::recipient::deliver;
 use crate::state::Permits;
 
@@ -37,8 +37,12 @@ impl KeyOperation for GenerateDataKeyPair {
         request.recipient.as_ref()
     }
 
-    fn check(request: &Self::Request) -> Result<(), KmsError> {
-        demand_no_tokens(request.grant_tokens.as_ref())
+    fn grant_tokens(request: &Self::Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
+    }
+
+    fn context(request: &Self::Request) -> Option<&Pairs> {
+        request.encryption_context.as_ref()
     }
 
     fn facts(request: &Self::Request, facts: Facts) -> Facts {
@@ -97,8 +101,12 @@ impl KeyOperation for GenerateDataKeyPairWithoutPlaintext {
         &request.key_id
     }
 
-    fn check(request: &Self::Request) -> Result<(), KmsError> {
-        demand_no_tokens(request.grant_tokens.as_ref())
+    fn grant_tokens(request: &Self::Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
+    }
+
+    fn context(request: &Self::Request) -> Option<&Pairs> {
+        request.encryption_context.as_ref()
     }
 
     fn facts(request: &Self::Request, facts: Facts) -> Facts {

@@ -7,13 +7,13 @@ use claviger_api::kms::{
     KeyMetadata, KeySpec, KeyState as WireState, MacAlgorithmSpec, OriginType, SigningAlgorithmSpec,
 };
 use claviger_crypto::MaterialSpec;
-use claviger_engine::{Audited, Call, Outcome};
+use claviger_engine::{Audited, Call, Fault, Outcome};
 
-use super::key_use::{current, with_pair};
+use super::key_use::current;
 use crate::KmsError;
 use crate::algorithms::{Algorithm, material_spec, rows};
 use crate::find::{Forms, NamedKey};
-use crate::operation::{KeyOperation, demand_no_tokens, key_parameter};
+use crate::operation::{KeyOperation, key_parameter};
 use crate::records::{Key, KeyState};
 use crate::state::Permits;
 
@@ -33,8 +33,8 @@ impl KeyOperation for DescribeKey {
         &request.key_id
     }
 
-    fn check(request: &Self::Request) -> Result<(), KmsError> {
-        demand_no_tokens(request.grant_tokens.as_ref())
+    fn grant_tokens(request: &Self::Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
     }
 
     async fn perform(
@@ -143,8 +143,8 @@ impl KeyOperation for GetPublicKey {
         &request.key_id
     }
 
-    fn check(request: &Self::Request) -> Result<(), KmsError> {
-        demand_no_tokens(request.grant_tokens.as_ref())
+    fn grant_tokens(request: &Self::Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
     }
 
     async fn perform(
@@ -160,8 +160,7 @@ impl KeyOperation for GetPublicKey {
             ))));
         }
         let material = current(call, key).await?;
-        // In the pool: the first use of a pair parses it, which is not quick.
-        let public_key = with_pair(call, &material, |pair| Ok(pair.public_key().to_vec())).await?;
+        let public_key = material.record.material.pair().ok_or(Fault::Cryptography)?.public_key().to_vec();
         let lists = Lists::of(key.key());
         Ok(Outcome::read_only(GetPublicKeyResponse {
             key_id: Some(key.arn.clone()),

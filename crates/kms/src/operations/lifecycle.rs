@@ -12,6 +12,7 @@ use super::keys::wire_state;
 use super::tags::change;
 use crate::KmsError;
 use crate::find::{Forms, NamedKey};
+use crate::grants;
 use crate::operation::{KeyOperation, key_parameter};
 use crate::records::{
     Alias, Key, KeyState, Listed, Material, alias_key, alias_of_key, facts_key, listed_key, material_key,
@@ -200,17 +201,22 @@ fn sweep_job(region: &str, account: &str, id: &str) -> String {
     format!("sweep {region} {account} {id}")
 }
 
+fn sweep_grants_job(region: &str, id: &str) -> String {
+    format!("sweep-grants {region} {id}")
+}
+
 /// Does one due job of this service.
 pub(crate) async fn run(call: &mut Call<'_>, job: &DueJob) -> Result<JobOutcome, Fault> {
     let words: Vec<&str> = job.job.split(' ').collect();
     match *words.as_slice() {
         ["delete", region, id] => delete(call, job.due, region, id).await,
         ["sweep", region, account, id] => sweep(call, job.due, region, account, id).await,
+        ["sweep-grants", region, id] => sweep_grants(call, job.due, region, id).await,
         _ => Err(Fault::RecordMalformed(job.row.printable())),
     }
 }
 
-/// The key's material and facts go in one commit; its aliases are swept after.
+/// The key's material and facts go in one commit; its aliases and grants are swept after.
 async fn delete(call: &mut Call<'_>, due: Timestamp, region: &str, id: &str) -> Result<JobOutcome, Fault> {
     let mut writes = Writes::default();
     let facts = facts_key(region, id);
@@ -234,6 +240,9 @@ async fn delete(call: &mut Call<'_>, due: Timestamp, region: &str, id: &str) -> 
     writes.delete(facts);
     if !call.rows::<Listed>(&alias_of_key(region, id, ""), None, 1).await?.is_empty() {
         Due::plan(call, &mut writes, SERVICE, due, &sweep_job(region, &key.account, id)).await?;
+    }
+    if key.has_grants {
+        Due::plan(call, &mut writes, SERVICE, due, &sweep_grants_job(region, id)).await?;
     }
     let audited = Audited {
         response_elements: key_parameter(&key.arn()),
@@ -267,4 +276,14 @@ async fn sweep(
         Due::plan(call, &mut writes, SERVICE, later, &sweep_job(region, account, id)).await?;
     }
     Ok(JobOutcome { writes, event: None, account: account.to_owned(), region: region.to_owned() })
+}
+
+/// Removes grants of a key that is gone, some at a time.
+async fn sweep_grants(call: &mut Call<'_>, due: Timestamp, region: &str, id: &str) -> Result<JobOutcome, Fault> {
+    let mut writes = Writes::default();
+    if grants::sweep(call, &mut writes, region, id).await? {
+        let later = Timestamp::from_millis(due.millis().saturating_add(1));
+        Due::plan(call, &mut writes, SERVICE, later, &sweep_grants_job(region, id)).await?;
+    }
+    Ok(JobOutcome { writes, event: None, account: String::new(), region: region.to_owned() })
 }

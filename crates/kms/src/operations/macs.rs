@@ -11,7 +11,7 @@ use super::key_use::{current, demand};
 use crate::KmsError;
 use crate::algorithms::Algorithm;
 use crate::find::{Forms, NamedKey};
-use crate::operation::{KeyOperation, demand_no_tokens, unless_dry_run};
+use crate::operation::{KeyOperation, unless_dry_run};
 use crate::records::Material;
 use crate::state::Permits;
 
@@ -31,8 +31,8 @@ impl KeyOperation for GenerateMac {
         &request.key_id
     }
 
-    fn check(request: &Self::Request) -> Result<(), KmsError> {
-        demand_no_tokens(request.grant_tokens.as_ref())
+    fn grant_tokens(request: &Self::Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
     }
 
     fn facts(request: &Self::Request, facts: Facts) -> Facts {
@@ -77,8 +77,8 @@ impl KeyOperation for VerifyMac {
         &request.key_id
     }
 
-    fn check(request: &Self::Request) -> Result<(), KmsError> {
-        demand_no_tokens(request.grant_tokens.as_ref())
+    fn grant_tokens(request: &Self::Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
     }
 
     fn facts(request: &Self::Request, facts: Facts) -> Facts {

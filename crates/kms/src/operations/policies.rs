@@ -1,5 +1,6 @@
 //! Key policies: GetKeyPolicy, PutKeyPolicy, ListKeyPolicies, and the checks before one is saved.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use claviger_api::Valid;
@@ -7,7 +8,7 @@ use claviger_api::kms::{
     GetKeyPolicyRequest, GetKeyPolicyResponse, ListKeyPoliciesRequest, ListKeyPoliciesResponse, PutKeyPolicyRequest,
 };
 use claviger_engine::Value;
-use claviger_engine::{Audited, Call, Conditions, Facts, Fault, Outcome};
+use claviger_engine::{Audited, Call, Conditions, Facts, Fault, Outcome, Standing};
 use claviger_policy::{
     AccountId, Document, Malformed, MalformedKind, Question, default_key_policy, keeps_policy_writable,
 };
@@ -37,19 +38,18 @@ pub(crate) fn account_id(account: &str) -> Result<AccountId, KmsError> {
     AccountId::parse(account).ok_or_else(|| Fault::RecordMalformed("account id".to_owned()).into())
 }
 
-/// A policy that may be saved for this key, or AWS's reason why not (reference/authorization.md section 7). The key's
-/// conditions are judged as if its caller put the next policy in the same way.
-pub(crate) fn checked_policy(
-    call: &Call<'_>,
+/// A policy that may be saved for this key, its users and roles bound to their unique ids, or AWS's reason why not
+/// (reference/authorization.md section 7). The key's conditions are judged as if its caller put the next policy in the
+/// same way.
+pub(crate) async fn checked_policy(
+    call: &mut Call<'_>,
     text: &str,
     key: &Key,
     aliases: &[String],
     bypass: bool,
 ) -> Result<Document, KmsError> {
     let document = Document::parse_key_policy(text, &KEY_POLICY_LIMITS).map_err(|malformed| refused(&malformed))?;
-    if call.principals_must_exist() && !document.principals().iter().all(|name| exists(call, name)) {
-        return Err(refused(&Malformed::invalid_principal()));
-    }
+    let document = bound(call, document).await?;
     let (arn, account) = (key.arn(), account_id(&key.account)?);
     let facts = || conditions::of_key(call, key, aliases).with("kms:PolicyName", DEFAULT);
     let question = Question {
@@ -66,6 +66,35 @@ pub(crate) fn checked_policy(
     Ok(document)
 }
 
+/// The document, its names bound to whom they mean now; refused when somebody is not there who must be.
+async fn bound(call: &mut Call<'_>, document: Document) -> Result<Document, KmsError> {
+    let mut ids = BTreeMap::new();
+    let before = call.reads();
+    for name in document.principals() {
+        match call.standing(name).await? {
+            Standing::Known(Some(id)) => drop(ids.insert(name.clone(), id)),
+            Standing::Known(None) => {}
+            Standing::Unknown if call.principals_must_exist() => return Err(refused(&Malformed::invalid_principal())),
+            Standing::Unknown => {}
+        }
+    }
+    // A policy may name more principals than a commit can have preconditions. One that goes in this moment is one that
+    // went right after.
+    call.forget_reads_since(before);
+    Ok(document.bind(|name| ids.get(name).cloned()))
+}
+
+/// The text of the policy as AWS shows it: the unique ids of users and roles that are gone.
+async fn shown(call: &mut Call<'_>, policy: &Document) -> Result<String, KmsError> {
+    let mut gone = BTreeSet::new();
+    for (name, id) in policy.bindings() {
+        if call.standing(name).await? != Standing::Known(Some(id.clone())) {
+            gone.insert(name);
+        }
+    }
+    Ok(policy.text_with(|name, _| !gone.contains(name)))
+}
+
 /// The error of a policy that is refused.
 fn refused(malformed: &Malformed) -> KmsError {
     let text = malformed.message().to_owned();
@@ -74,16 +103,6 @@ fn refused(malformed: &Malformed) -> KmsError {
         MalformedKind::Syntax | MalformedKind::InvalidPrincipal | MalformedKind::Unsupported => {
             KmsError::MalformedPolicy(text)
         }
-    }
-}
-
-/// Whether a principal exists. Users and roles cannot be made yet, so only accounts of this deployment do.
-fn exists(call: &Call<'_>, name: &claviger_policy::PrincipalName) -> bool {
-    use claviger_policy::PrincipalName as Name;
-    match name {
-        Name::Everyone => true,
-        Name::Account(account) => call.account_exists(account.as_str()),
-        _ => false,
     }
 }
 
@@ -108,7 +127,7 @@ impl KeyOperation for GetKeyPolicy {
     }
 
     async fn perform(
-        _: &mut Call<'_>,
+        call: &mut Call<'_>,
         key: &NamedKey,
         request: &Self::Request,
     ) -> Result<Outcome<GetKeyPolicyResponse>, KmsError> {
@@ -116,7 +135,7 @@ impl KeyOperation for GetKeyPolicy {
             return Err(KmsError::NotFound("No such policy exists".to_owned()));
         }
         Ok(Outcome::read_only(GetKeyPolicyResponse {
-            policy: Some(key.key().policy.text().to_owned()),
+            policy: Some(shown(call, &key.key().policy).await?),
             policy_name: Some(DEFAULT.to_owned()),
         }))
     }
@@ -160,7 +179,7 @@ impl KeyOperation for PutKeyPolicy {
 
     async fn perform(call: &mut Call<'_>, key: &NamedKey, request: &Self::Request) -> Result<Outcome<()>, KmsError> {
         let bypass = request.bypass_policy_lockout_safety_check == Some(true);
-        let policy = checked_policy(call, &request.policy, key.key(), key.aliases(), bypass)?;
+        let policy = checked_policy(call, &request.policy, key.key(), key.aliases(), bypass).await?;
         change(call, key, |key| key.policy = Arc::new(policy))
     }
 

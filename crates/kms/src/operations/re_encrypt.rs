@@ -1,13 +1,14 @@
 //! ReEncrypt: from one key to another, or from one encryption context to another, without showing the plaintext.
 
 use claviger_api::Valid;
-use claviger_api::kms::{ReEncryptRequest, ReEncryptResponse};
+use claviger_api::kms::{GrantOperation, ReEncryptRequest, ReEncryptResponse};
 use claviger_engine::Value;
-use claviger_engine::{Audited, Authorized, Call, Facts, Named, Operation, OperationRow, Outcome, Question};
+use claviger_engine::{Audited, Authorized, Call, Facts, Grant, Named, Operation, OperationRow, Outcome, Question};
 
 use super::cipher::{Method, Source, demand_ciphertext, demand_key_id, ignores_ciphertext, source, with_context};
 use crate::find::{Forms, NamedKey, find};
-use crate::operation::{demand_no_tokens, row, unless_dry_run};
+use crate::grants::{self, Use, token};
+use crate::operation::{row, unless_dry_run};
 use crate::state::Permits;
 use crate::{Kms, KmsError};
 
@@ -20,7 +21,9 @@ const TO: &str = "kms:ReEncryptTo";
 /// The keys of both sides.
 pub(crate) struct Sides {
     source: Source,
-    destination: NamedKey,
+    /// Or why it was not found, which is told only to whom the source is open: otherwise the two refusals together
+    /// would tell whether another account's key exists.
+    destination: Result<NamedKey, KmsError>,
 }
 
 impl Operation for ReEncrypt {
@@ -32,7 +35,7 @@ impl Operation for ReEncrypt {
     const ROW: OperationRow = row("ReEncrypt", true);
 
     async fn resolve(call: &mut Call<'_>, _: &Kms, request: &Self::Request) -> Result<Sides, KmsError> {
-        demand_no_tokens(request.grant_tokens.as_ref())?;
+        token::demand(call, request.grant_tokens.as_ref())?;
         demand_key_id(request.source_encryption_algorithm, request.source_key_id.as_deref())?;
         let ciphertext = if ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_ref())? {
             None
@@ -40,24 +43,40 @@ impl Operation for ReEncrypt {
             Some(demand_ciphertext(request.ciphertext_blob.as_ref())?)
         };
         let source = source(call, ciphertext, request.source_key_id.as_deref(), FROM).await?;
-        let destination = find(call, &request.destination_key_id, Forms::KeyOrAlias, TO).await?;
+        let destination = find(call, &request.destination_key_id, Forms::KeyOrAlias, TO).await;
         Ok(Sides { source, destination })
     }
 
     fn questions(_: &Call<'_>, sides: &Sides, _: &Self::Request) -> Vec<Question> {
         let named = if sides.source.named { Named::ByArn } else { Named::ByCiphertext };
-        vec![Question { named, ..sides.source.key.question(FROM, true) }, sides.destination.question(TO, true)]
+        let mut questions = vec![Question { named, ..sides.source.key.question(FROM, true) }];
+        questions.extend(sides.destination.iter().map(|destination| destination.question(TO, true)));
+        questions
     }
 
     fn facts(call: &Call<'_>, sides: &Sides, request: &Self::Request, question: &Question) -> Facts {
         let (from, to) = methods(request);
-        let facts = if question.action == FROM {
-            from.facts(sides.source.key.facts(call))
-        } else {
-            to.facts(sides.destination.facts(call))
+        let facts = match &sides.destination {
+            Ok(destination) if question.action == TO => to.facts(destination.facts(call)),
+            _ => from.facts(sides.source.key.facts(call)),
         };
-        let same = sides.source.key.arn == sides.destination.arn;
+        let same = sides.destination.as_ref().is_ok_and(|destination| destination.arn == sides.source.key.arn);
         facts.with("kms:ReEncryptOnSameKey", same.to_string())
+    }
+
+    async fn grants(
+        call: &mut Call<'_>,
+        sides: &Sides,
+        request: &Self::Request,
+        question: &Question,
+    ) -> Result<Vec<Grant>, KmsError> {
+        let (key, operation, pairs) = match &sides.destination {
+            Ok(destination) if question.action == TO => {
+                (destination, GrantOperation::ReEncryptTo, request.destination_encryption_context.as_ref())
+            }
+            _ => (&sides.source.key, GrantOperation::ReEncryptFrom, request.source_encryption_context.as_ref()),
+        };
+        Ok(grants::reaching(call, key.key(), &Use::of(operation, pairs)).await?)
     }
 
     async fn perform(
@@ -67,6 +86,7 @@ impl Operation for ReEncrypt {
         request: &Self::Request,
     ) -> Result<Outcome<ReEncryptResponse>, KmsError> {
         let Sides { source, destination } = authorized.resources();
+        let destination = destination.as_ref().map_err(KmsError::clone)?;
         Permits::Enabled.demand(source.key.key())?;
         Permits::Enabled.demand(destination.key())?;
         let (from, to) = methods(request);

@@ -11,7 +11,7 @@ use super::key_use::{current, demand, with_pair};
 use crate::KmsError;
 use crate::algorithms::Algorithm;
 use crate::find::{Forms, NamedKey};
-use crate::operation::{KeyOperation, demand_no_tokens, unless_dry_run};
+use crate::operation::{KeyOperation, unless_dry_run};
 use crate::recipient::deliver;
 use crate::state::Permits;
 
@@ -35,8 +35,8 @@ impl KeyOperation for DeriveSharedSecret {
         request.recipient.as_ref()
     }
 
-    fn check(request: &Self::Request) -> Result<(), KmsError> {
-        demand_no_tokens(request.grant_tokens.as_ref())
+    fn grant_tokens(request: &Self::Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
     }
 
     fn facts(request: &Self::Request, facts: Facts) -> Facts {
@@ -89,8 +89,8 @@ impl KeyOperation for Encapsulate {
         &request.key_id
     }
 
-    fn check(request: &Self::Request) -> Result<(), KmsError> {
-        demand_no_tokens(request.grant_tokens.as_ref())
+    fn grant_tokens(request: &Self::Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
     }
 
     async fn perform(
@@ -132,8 +132,8 @@ impl KeyOperation for Decapsulate {
         &request.key_id
     }
 
-    fn check(request: &Self::Request) -> Result<(), KmsError> {
-        demand_no_tokens(request.grant_tokens.as_ref())
+    fn grant_tokens(request: &Self::Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
     }
 
     async fn perform(

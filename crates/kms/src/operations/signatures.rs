@@ -10,7 +10,7 @@ use super::key_use::{current, demand, with_pair};
 use crate::KmsError;
 use crate::algorithms::{Algorithm, signature_scheme};
 use crate::find::{Forms, NamedKey};
-use crate::operation::{KeyOperation, demand_no_tokens, unless_dry_run};
+use crate::operation::{KeyOperation, unless_dry_run};
 use crate::records::Key;
 use crate::state::Permits;
 
@@ -30,8 +30,8 @@ impl KeyOperation for Sign {
         &request.key_id
     }
 
-    fn check(request: &Self::Request) -> Result<(), KmsError> {
-        demand_no_tokens(request.grant_tokens.as_ref())
+    fn grant_tokens(request: &Self::Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
     }
 
     fn facts(request: &Self::Request, facts: Facts) -> Facts {
@@ -76,8 +76,8 @@ impl KeyOperation for Verify {
         &request.key_id
     }
 
-    fn check(request: &Self::Request) -> Result<(), KmsError> {
-        demand_no_tokens(request.grant_tokens.as_ref())
+    fn grant_tokens(request: &Self::Request) -> Option<&Vec<String>> {
+        request.grant_tokens.as_ref()
     }
 
     fn facts(request: &Self::Request, facts: Facts) -> Facts {

@@ -747,6 +747,23 @@ async fn whom_the_answer_is_for() {
 }
 
 #[tokio::test]
+async fn the_record_names_the_material_also_when_the_answer_is_for_a_recipient() {
+    let (base, mut world) = World::new().await;
+    base.clock.wall.store(SIGNED, Ordering::SeqCst);
+    let root = hex::decode(ROOT).unwrap().try_into().unwrap();
+    world.kms = Kms::new(AttestationRoots::from_fingerprints([root]));
+    let key = world.create().await;
+    let material = world.describe(&key).await.unwrap().current_key_material_id.unwrap();
+    let blob = world.encrypt(&key, b"secret").await.unwrap();
+    let recipient = Some(RecipientInfo { attestation_document: Some(DOCUMENT.to_vec()), ..RecipientInfo::default() });
+    let request = DecryptRequest { ciphertext_blob: Some(blob), recipient, ..DecryptRequest::default() };
+    world.call(request!(Decrypt, request)).await.unwrap();
+    let line = world.engine.audit().lines().into_iter().rfind(|line| line.contains("\"Decrypt\"")).unwrap();
+    assert!(line.contains("attestationDocumentModuleId"), "{line}");
+    assert!(line.contains(&format!("\"keyMaterialId\":\"{material}\"")), "{line}");
+}
+
+#[tokio::test]
 async fn conditions_that_are_refused_when_they_are_saved() {
     let (_, world) = World::new().await;
     let key = world.create().await;

@@ -6,7 +6,12 @@ mod authorization;
 mod capture;
 mod conditions;
 mod deletion;
+mod foreign;
+mod grant_costs;
+mod grant_model;
+mod grants;
 mod older;
+mod people;
 mod requests;
 mod simulation;
 mod states;
@@ -21,8 +26,8 @@ use claviger_api::kms::{
 };
 use claviger_api::{ServiceError, SignatureClaim, Timestamp, Valid};
 use claviger_audit::{Log, Settings};
-use claviger_crypto::{DomainKeys, SigningKey};
-use claviger_engine::{Authentication, CallMeta, Caller, Chance, Clock, Engine, Fault, Parts};
+use claviger_crypto::{DomainKeys, SigningKey, hmac_sha256};
+use claviger_engine::{Authentication, CallMeta, Caller, Chance, Clock, Engine, Fault, Identities, Parts};
 use claviger_kms::Kms;
 use claviger_policy::AccountId;
 use claviger_secret::{SecretArray, SecretBytes};
@@ -120,14 +125,24 @@ impl Base {
     }
 
     pub(crate) async fn open(&self) -> Result<World, Fault> {
+        let default_account = AccountId::parse(OWNER).unwrap();
+        self.open_as(Authentication::DangerAnyCredential { default_account }).await
+    }
+
+    /// With users and roles.
+    pub(crate) async fn open_with(&self, people: &Arc<people::People>) -> World {
+        self.open_as(Authentication::Verify(Arc::clone(people) as Arc<dyn Identities>)).await.unwrap()
+    }
+
+    async fn open_as(&self, authentication: Authentication) -> Result<World, Fault> {
         let parts = Parts {
             store: Arc::clone(&self.store),
             keys: Arc::clone(&self.keys),
             audit: self.log(),
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             chance: Arc::clone(&self.dice) as Arc<dyn Chance>,
-            authentication: Authentication::DangerAnyCredential { default_account: AccountId::parse(OWNER).unwrap() },
-            principals_must_exist: false,
+            principals_must_exist: matches!(authentication, Authentication::Verify(_)),
+            authentication,
             node: "node-1".to_owned(),
         };
         let clock = Arc::clone(&self.clock);
@@ -150,24 +165,33 @@ impl World {
         (base, world)
     }
 
-    async fn caller(&self, account: &str, region: &str) -> Caller {
+    async fn caller(&self, access_key_id: &str, region: &str) -> Caller {
+        let date = self.clock.wall().to_iso8601()[..10].replace('-', "");
+        let mut key = hmac_sha256(&[b"AWS4", people::SECRET].concat(), date.as_bytes());
+        for part in [region, "kms", "aws4_request", "string to sign"] {
+            key = hmac_sha256(&key, part.as_bytes());
+        }
         let claim = SignatureClaim {
-            access_key_id: account.to_owned(),
-            date: self.clock.wall().to_iso8601()[..10].replace('-', ""),
+            access_key_id: access_key_id.to_owned(),
+            date,
             region: region.to_owned(),
             service: "kms".to_owned(),
             session_token: None,
             signed_at: self.clock.wall(),
             expires_seconds: None,
-            string_to_sign: Vec::new(),
-            signature: [0; 32],
+            string_to_sign: b"string to sign".to_vec(),
+            signature: key,
         };
         self.engine.authenticate(&claim, &CallMeta::system()).await.unwrap()
     }
 
-    /// A call as the root of an account.
-    pub(crate) async fn call_as(&self, account: &str, request: Request) -> Told {
-        let caller = self.caller(account, REGION).await;
+    /// A call as the root of an account, or as whoever has the access key.
+    pub(crate) async fn call_as(&self, access_key_id: &str, request: Request) -> Told {
+        self.call_in(REGION, access_key_id, request).await
+    }
+
+    pub(crate) async fn call_in(&self, region: &str, access_key_id: &str, request: Request) -> Told {
+        let caller = self.caller(access_key_id, region).await;
         let answer = claviger_kms::dispatch(&self.engine, &self.kms, &caller, &CallMeta::system(), &request).await;
         answer.unwrap().into_inner()
     }

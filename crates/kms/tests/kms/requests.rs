@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use claviger_api::kms::{
-    CreateGrantRequest, CreateKeyRequest, DataKeyPairSpec, DataKeySpec, DecapsulateRequest, DecryptRequest,
-    DeriveSharedSecretRequest, DescribeKeyRequest, DryRunModifierType, EncapsulateRequest, EncapsulationAlgorithmSpec,
+    CreateKeyRequest, DataKeyPairSpec, DataKeySpec, DecapsulateRequest, DecryptRequest, DeriveSharedSecretRequest,
+    DescribeKeyRequest, DryRunModifierType, EnableKeyRotationRequest, EncapsulateRequest, EncapsulationAlgorithmSpec,
     EncryptRequest, EncryptionAlgorithmSpec, GenerateDataKeyPairRequest, GenerateDataKeyRequest,
     GenerateDataKeyWithoutPlaintextRequest, GenerateMacRequest, GenerateRandomRequest, GetPublicKeyRequest,
     KeyAgreementAlgorithmSpec, KeySpec, KeyUsageType, MacAlgorithmSpec, MessageType, OriginType, ReEncryptRequest,
@@ -365,8 +365,8 @@ async fn algorithms_and_messages_that_do_not_fit_are_refused() {
 #[tokio::test]
 async fn operations_that_are_not_built_say_so() {
     let (_, world) = World::new().await;
-    let grant = CreateGrantRequest { key_id: world.create().await, ..CreateGrantRequest::default() };
-    assert_eq!(refused(&world, request!(CreateGrant, grant)).await, "UnsupportedOperationException");
+    let rotation = EnableKeyRotationRequest { key_id: world.create().await, ..EnableKeyRotationRequest::default() };
+    assert_eq!(refused(&world, request!(EnableKeyRotation, rotation)).await, "UnsupportedOperationException");
 }
 
 #[tokio::test]

@@ -4,16 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use claviger_api::kms::CreateAliasRequest;
 use claviger_api::kms::{
-    CancelKeyDeletionRequest, CreateKeyRequest, DeleteAliasRequest, DisableKeyRequest, EnableKeyRequest,
-    EncryptRequest, KeyState, ListAliasesRequest, ListKeysRequest, ListResourceTagsRequest, Request, Response,
-    ScheduleKeyDeletionRequest, Tag, TagResourceRequest, UntagResourceRequest, UpdateAliasRequest,
+    CancelKeyDeletionRequest, CreateAliasRequest, CreateGrantRequest, CreateKeyRequest, DeleteAliasRequest,
+    DisableKeyRequest, EnableKeyRequest, EncryptRequest, GrantOperation, KeyState, ListAliasesRequest,
+    ListGrantsRequest, ListKeysRequest, ListResourceTagsRequest, ListRetirableGrantsRequest, Request, Response,
+    RevokeGrantRequest, ScheduleKeyDeletionRequest, Tag, TagResourceRequest, UntagResourceRequest, UpdateAliasRequest,
     UpdateKeyDescriptionRequest,
 };
 use claviger_store::{Action, Faulty, Memory, Plan, Point};
 
-use crate::{Base, DAY, Dice, START, World, request};
+use crate::grants::{grant, root, subset};
+use crate::{Base, DAY, Dice, OTHER, OWNER, START, World, request};
 
 const INTERNAL: &str = "KMSInternalException";
 
@@ -30,6 +31,8 @@ struct Key {
 struct Model {
     keys: BTreeMap<String, Key>,
     aliases: BTreeMap<String, String>,
+    /// Keys with the names of their grants.
+    grants: BTreeSet<(String, String)>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,6 +47,9 @@ enum Step {
     Alias(String, String),
     Move(String, String),
     Unalias(String),
+    Grant(String, String),
+    /// A key, the name of a grant, and its id as far as it is known.
+    Revoke(String, String, String),
 }
 
 impl Model {
@@ -93,6 +99,18 @@ impl Model {
                 next.aliases.insert(name, id);
             }
             Step::Unalias(name) => drop(next.aliases.remove(&name).ok_or("NotFoundException")?),
+            Step::Grant(id, name) => {
+                if next.changeable(&id)?.state == KeyState::Disabled {
+                    return Err("DisabledException");
+                }
+                next.grants.insert((id, name));
+            }
+            Step::Revoke(id, name, _) => {
+                next.key(&id)?;
+                if !next.grants.remove(&(id, name)) {
+                    return Err("NotFoundException");
+                }
+            }
         }
         Ok(next)
     }
@@ -102,6 +120,7 @@ impl Model {
         self.keys.retain(|_, key| key.deleted_at.is_none_or(|at| at > now));
         let keys: BTreeSet<&String> = self.keys.keys().collect();
         self.aliases.retain(|_, id| keys.contains(id));
+        self.grants.retain(|(id, _)| keys.contains(id));
     }
 }
 
@@ -127,8 +146,23 @@ fn ask(step: &Step) -> Request {
             request!(UpdateAlias, UpdateAliasRequest { alias_name, target_key_id })
         }
         Step::Unalias(alias_name) => request!(DeleteAlias, DeleteAliasRequest { alias_name }),
+        Step::Grant(key_id, name) => {
+            let grant = CreateGrantRequest {
+                constraints: subset(&BTreeMap::from([("grant".to_owned(), name.clone())])),
+                retiring_principal: Some(root(OWNER)),
+                name: Some(name),
+                ..grant(&key_id, &root(OTHER), &[GrantOperation::Encrypt])
+            };
+            request!(CreateGrant, grant)
+        }
+        Step::Revoke(key_id, _, grant_id) => {
+            request!(RevokeGrant, RevokeGrantRequest { key_id, grant_id, dry_run: None })
+        }
     }
 }
+
+/// The names that grants have.
+const GRANTS: [&str; 3] = ["g0", "g1", "g2"];
 
 /// How many alias names there are.
 const NAMES: usize = 5;
@@ -171,6 +205,8 @@ struct Run {
     ids: Vec<String>,
     /// Blobs with the key that sealed them.
     blobs: Vec<(String, Vec<u8>)>,
+    /// Ids of grants that are or were there, by key and name.
+    grant_ids: std::sync::Mutex<BTreeMap<(String, String), String>>,
 }
 
 impl Run {
@@ -181,7 +217,8 @@ impl Run {
         let disk = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         let base = Base { disk: Some(disk), ..Base::over(Arc::new(store), seed) };
         let dice = Dice::new(seed ^ 0xd1ce);
-        Self { seed, dice, calm, script, base, model: Model::default(), ids: Vec::new(), blobs: Vec::new() }
+        let (model, grant_ids) = (Model::default(), std::sync::Mutex::default());
+        Self { seed, dice, calm, script, base, model, ids: Vec::new(), blobs: Vec::new(), grant_ids }
     }
 
     fn quiet(&self, quiet: bool) {
@@ -200,7 +237,8 @@ impl Run {
     fn some_step(&self) -> Step {
         let (id, name) = (self.some_key(), names().nth(self.dice.below(NAMES)).unwrap());
         let (tag, value) = (format!("t{}", self.dice.below(3)), format!("v{}", self.dice.below(9)));
-        match self.dice.below(13) {
+        let grant = GRANTS[self.dice.below(GRANTS.len())].to_owned();
+        match self.dice.below(17) {
             0 | 1 => Step::Enable(id),
             2 => Step::Disable(id),
             3 => Step::Describe(id, value),
@@ -210,7 +248,12 @@ impl Run {
             8 => Step::Cancel(id),
             9 | 10 => Step::Alias(name, id),
             11 => Step::Move(name, id),
-            _ => Step::Unalias(name),
+            12 => Step::Unalias(name),
+            13 | 14 => Step::Grant(id, grant),
+            _ => {
+                let known = self.grant_ids.lock().unwrap().get(&(id.clone(), grant.clone())).cloned();
+                Step::Revoke(id, grant, known.unwrap_or_else(|| "0".repeat(64)))
+            }
         }
     }
 
@@ -247,8 +290,10 @@ impl Run {
             };
             seen.keys.insert(id.clone(), key);
             // An alias shows under its key as it does in the whole list.
-            self.aliases(world, Some(id)).await;
+            self.aliases(world, Some(id.clone())).await;
+            seen.grants.extend(self.grants(world, &id).await.into_iter().map(|name| (id.clone(), name)));
         }
+        self.demand_retirable(world, seen.grants.len()).await;
         seen.aliases = self.aliases(world, None).await;
         let mut by_key = BTreeMap::new();
         for id in seen.keys.keys() {
@@ -273,6 +318,36 @@ impl Run {
         matches!(world.call(request!(Encrypt, request)).await, Err(error) if error.code == "AccessDeniedException")
     }
 
+    /// The names of the key's grants, each of which lets somebody encrypt, and no other.
+    async fn grants(&self, world: &World, id: &str) -> BTreeSet<String> {
+        let request = ListGrantsRequest { key_id: id.to_owned(), ..ListGrantsRequest::default() };
+        let listed = world.list_as(OWNER, request).await.unwrap().grants.unwrap();
+        let mut names = BTreeSet::new();
+        for entry in listed {
+            let name = entry.name.unwrap();
+            self.grant_ids.lock().unwrap().insert((id.to_owned(), name.clone()), entry.grant_id.unwrap());
+            assert!(names.insert(name.clone()), "seed {}: {name} twice", self.seed);
+        }
+        for name in GRANTS {
+            let encryption_context = Some(BTreeMap::from([("grant".to_owned(), name.to_owned())]));
+            let request = EncryptRequest { encryption_context, ..crate::encrypt(&crate::arn(id), b"x") };
+            let told = world.call_as(OTHER, request!(Encrypt, request)).await.map_err(|error| error.code);
+            let allowed = !matches!(told, Err("AccessDeniedException"));
+            assert_eq!(allowed, names.contains(name), "seed {}: {name} of {names:?}", self.seed);
+        }
+        names
+    }
+
+    /// Every grant stands under its retiring principal, and none of a key that is gone.
+    async fn demand_retirable(&self, world: &World, count: usize) {
+        let (limit, retiring_principal) = (Some(100), Some(root(OWNER)));
+        let request = ListRetirableGrantsRequest { limit, retiring_principal, ..ListRetirableGrantsRequest::default() };
+        let Ok(Response::ListRetirableGrants(listed)) = world.call(request!(ListRetirableGrants, request)).await else {
+            panic!("seed {}: retirable grants cannot be listed", self.seed);
+        };
+        assert_eq!(listed.grants.unwrap().len(), count, "seed {}", self.seed);
+    }
+
     async fn aliases(&self, world: &World, key_id: Option<String>) -> BTreeMap<String, String> {
         let request = ListAliasesRequest { key_id, ..ListAliasesRequest::default() };
         let Ok(Response::ListAliases(listed)) = world.call(request!(ListAliases, request)).await else {
@@ -286,7 +361,12 @@ impl Run {
         let step = self.some_step();
         let expected = self.model.after(&step, self.now());
         match (world.call(ask(&step)).await, expected) {
-            (Ok(_), Ok(after)) => self.model = after,
+            (Ok(told), Ok(after)) => {
+                if let (Response::CreateGrant(made), Step::Grant(id, name)) = (told, &step) {
+                    self.grant_ids.lock().unwrap().insert((id.clone(), name.clone()), made.grant_id.unwrap());
+                }
+                self.model = after;
+            }
             (Err(error), expected) if error.code == INTERNAL => {
                 let seen = self.observe(world).await;
                 let possible = seen == self.model || expected.as_ref() == Ok(&seen);

@@ -26,7 +26,7 @@ pub(crate) struct Asked<'a> {
 
 /// The sources in JSON; grants as (grantee, action, the grantee's id).
 pub(crate) struct Texts<'a> {
-    /// `key`, `role`, `none` or `grants`.
+    /// `key`, `role`, `either`, `none` or `grants`.
     pub(crate) resource: &'a str,
     pub(crate) resource_policy: &'a Value,
     /// The names of the resource policy that were bound when it was saved, and their ids.
@@ -38,7 +38,8 @@ pub(crate) struct Texts<'a> {
     pub(crate) grants: &'a [(String, String, Option<&'static str>)],
 }
 
-/// Is it allowed? The numbers are those of reference/authorization.md section 2; for roles those of iam-sts.md section 5.
+/// Is it allowed? The numbers are those of reference/authorization.md section 2; for roles those of iam-sts.md section
+/// 5.
 pub(crate) fn allowed(asked: &Asked<'_>, texts: &Texts<'_>) -> bool {
     let same_account = asked.account == asked.owner;
     // 1.
@@ -49,7 +50,7 @@ pub(crate) fn allowed(asked: &Asked<'_>, texts: &Texts<'_>) -> bool {
         return false;
     }
     // 2.
-    let has_policy = texts.resource == "key" || texts.resource == "role";
+    let has_policy = ["key", "role", "either"].contains(&texts.resource);
     let attached = texts
         .identity
         .iter()
@@ -90,7 +91,11 @@ pub(crate) fn allowed(asked: &Asked<'_>, texts: &Texts<'_>) -> bool {
     } else {
         !named.is_empty() && identity
     };
-    by_policy || texts.resource == "key" && granted()
+    match texts.resource {
+        "key" => by_policy || granted(),
+        "either" => by_policy || same_account && identity,
+        _ => by_policy,
+    }
 }
 
 fn granted(grant: &(String, String, Option<&'static str>), asked: &Asked<'_>, ceilings: bool, identity: bool) -> bool {

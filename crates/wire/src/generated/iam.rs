@@ -117,6 +117,16 @@ pub(super) fn decode(
         iam::Operation::GetAccountSummary => {
             decoder.request(node, get_account_summary_request, iam::Request::GetAccountSummary)
         }
+        iam::Operation::GetContextKeysForCustomPolicy => decoder.request(
+            node,
+            get_context_keys_for_custom_policy_request,
+            iam::Request::GetContextKeysForCustomPolicy,
+        ),
+        iam::Operation::GetContextKeysForPrincipalPolicy => decoder.request(
+            node,
+            get_context_keys_for_principal_policy_request,
+            iam::Request::GetContextKeysForPrincipalPolicy,
+        ),
         iam::Operation::GetGroup => decoder.request(node, get_group_request, iam::Request::GetGroup),
         iam::Operation::GetGroupPolicy => decoder.request(node, get_group_policy_request, iam::Request::GetGroupPolicy),
         iam::Operation::GetLoginProfile => {
@@ -224,6 +234,12 @@ pub(super) fn decode(
         iam::Operation::SetDefaultPolicyVersion => {
             decoder.request(node, set_default_policy_version_request, iam::Request::SetDefaultPolicyVersion)
         }
+        iam::Operation::SimulateCustomPolicy => {
+            decoder.request(node, simulate_custom_policy_request, iam::Request::SimulateCustomPolicy)
+        }
+        iam::Operation::SimulatePrincipalPolicy => {
+            decoder.request(node, simulate_principal_policy_request, iam::Request::SimulatePrincipalPolicy)
+        }
         iam::Operation::TagMFADevice => decoder.request(node, tag_mfa_device_request, iam::Request::TagMFADevice),
         iam::Operation::TagOpenIDConnectProvider => {
             decoder.request(node, tag_open_id_connect_provider_request, iam::Request::TagOpenIDConnectProvider)
@@ -324,6 +340,14 @@ pub(super) fn encode<E: Encoder>(encoder: &mut E, response: &iam::Response) {
         iam::Response::GetAccountSummary(response) => {
             encoder.result("GetAccountSummaryResult", |encoder| encode_get_account_summary_response(encoder, response))
         }
+        iam::Response::GetContextKeysForCustomPolicy(response) => encoder
+            .result("GetContextKeysForCustomPolicyResult", |encoder| {
+                encode_get_context_keys_for_policy_response(encoder, response)
+            }),
+        iam::Response::GetContextKeysForPrincipalPolicy(response) => encoder
+            .result("GetContextKeysForPrincipalPolicyResult", |encoder| {
+                encode_get_context_keys_for_policy_response(encoder, response)
+            }),
         iam::Response::GetGroup(response) => {
             encoder.result("GetGroupResult", |encoder| encode_get_group_response(encoder, response))
         }
@@ -454,6 +478,11 @@ pub(super) fn encode<E: Encoder>(encoder: &mut E, response: &iam::Response) {
         iam::Response::RemoveUserFromGroup => {}
         iam::Response::ResyncMFADevice => {}
         iam::Response::SetDefaultPolicyVersion => {}
+        iam::Response::SimulateCustomPolicy(response) => {
+            encoder.result("SimulateCustomPolicyResult", |encoder| encode_simulate_policy_response(encoder, response))
+        }
+        iam::Response::SimulatePrincipalPolicy(response) => encoder
+            .result("SimulatePrincipalPolicyResult", |encoder| encode_simulate_policy_response(encoder, response)),
         iam::Response::TagMFADevice => {}
         iam::Response::TagOpenIDConnectProvider => {}
         iam::Response::TagPolicy => {}
@@ -476,6 +505,14 @@ pub(super) fn encode<E: Encoder>(encoder: &mut E, response: &iam::Response) {
         }),
         iam::Response::UpdateUser => {}
     }
+}
+
+fn action_name_list_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<Vec<String>> {
+    let value = decoder.text_list(node, path)?;
+    if let Some(value) = &value {
+        checks::action_name_list_type(value, path, decoder.violations());
+    }
+    Ok(value)
 }
 
 fn add_client_id_to_open_id_connect_provider_request(
@@ -562,6 +599,49 @@ fn attach_user_policy_request(
         return Ok(None);
     };
     Ok(Some(iam::AttachUserPolicyRequest { user_name, policy_arn }))
+}
+
+fn attachment_name(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::attachment_name(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn attachment_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::AttachmentType> {
+    decoder.enumeration(node, path, iam::AttachmentType::ALL, iam::AttachmentType::as_str)
+}
+
+fn context_entry(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::ContextEntry> {
+    let members = Decoder::structure(node)?;
+    let context_key_name =
+        decoder.optional(members, "ContextKeyName", &path.member("contextKeyName"), context_key_name_type)?;
+    let context_key_values =
+        decoder.optional(members, "ContextKeyValues", &path.member("contextKeyValues"), context_key_value_list_type)?;
+    let context_key_type =
+        decoder.optional(members, "ContextKeyType", &path.member("contextKeyType"), context_key_type_enum)?;
+    Ok(Some(iam::ContextEntry { context_key_name, context_key_values, context_key_type }))
+}
+
+fn context_entry_list_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<Vec<iam::ContextEntry>> {
+    decoder.list(node, path, context_entry)
+}
+
+fn context_key_name_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::context_key_name_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn context_key_type_enum(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::ContextKeyTypeEnum> {
+    decoder.enumeration(node, path, iam::ContextKeyTypeEnum::ALL, iam::ContextKeyTypeEnum::as_str)
+}
+
+fn context_key_value_list_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<Vec<String>> {
+    decoder.text_list(node, path)
 }
 
 fn create_access_key_request(
@@ -1044,6 +1124,35 @@ fn get_account_authorization_details_request(
     Ok(Some(iam::GetAccountAuthorizationDetailsRequest { filter, max_items, marker }))
 }
 
+fn get_context_keys_for_custom_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::GetContextKeysForCustomPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let policy_input_list =
+        decoder.required(members, "PolicyInputList", &path.member("policyInputList"), simulation_policy_list_type)?;
+    let Some(policy_input_list) = policy_input_list else {
+        return Ok(None);
+    };
+    Ok(Some(iam::GetContextKeysForCustomPolicyRequest { policy_input_list }))
+}
+
+fn get_context_keys_for_principal_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::GetContextKeysForPrincipalPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let policy_source_arn = decoder.required(members, "PolicySourceArn", &path.member("policySourceArn"), arn_type)?;
+    let policy_input_list =
+        decoder.optional(members, "PolicyInputList", &path.member("policyInputList"), simulation_policy_list_type)?;
+    let Some(policy_source_arn) = policy_source_arn else {
+        return Ok(None);
+    };
+    Ok(Some(iam::GetContextKeysForPrincipalPolicyRequest { policy_source_arn, policy_input_list }))
+}
+
 fn get_group_policy_request(
     decoder: &mut Decoder,
     node: &Node<'_>,
@@ -1183,6 +1292,29 @@ fn get_user_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> 
     let members = Decoder::structure(node)?;
     let user_name = decoder.optional(members, "UserName", &path.member("userName"), existing_user_name_type)?;
     Ok(Some(iam::GetUserRequest { user_name }))
+}
+
+fn inline_policy_identifier_type(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::InlinePolicyIdentifierType> {
+    let members = Decoder::structure(node)?;
+    let policy_name = decoder.required(members, "PolicyName", &path.member("policyName"), policy_name_type)?;
+    let attachment_type =
+        decoder.required(members, "AttachmentType", &path.member("attachmentType"), attachment_type)?;
+    let attachment_name =
+        decoder.required(members, "AttachmentName", &path.member("attachmentName"), attachment_name)?;
+    let Some(policy_name) = policy_name else {
+        return Ok(None);
+    };
+    let Some(attachment_type) = attachment_type else {
+        return Ok(None);
+    };
+    let Some(attachment_name) = attachment_name else {
+        return Ok(None);
+    };
+    Ok(Some(iam::InlinePolicyIdentifierType { policy_name, attachment_type, attachment_name }))
 }
 
 fn list_access_keys_request(
@@ -1564,6 +1696,67 @@ fn open_id_connect_provider_url_type(decoder: &mut Decoder, node: &Node<'_>, pat
     Ok(value)
 }
 
+fn ordered_organization_policy_type(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::OrderedOrganizationPolicyType> {
+    let members = Decoder::structure(node)?;
+    let service_control_policy_input_list = decoder.optional(
+        members,
+        "ServiceControlPolicyInputList",
+        &path.member("serviceControlPolicyInputList"),
+        simulation_policy_list_type,
+    )?;
+    Ok(Some(iam::OrderedOrganizationPolicyType { service_control_policy_input_list }))
+}
+
+fn organization_policy_list_type(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<Vec<iam::OrderedOrganizationPolicyType>> {
+    let value = decoder.list(node, path, ordered_organization_policy_type)?;
+    if let Some(value) = &value {
+        checks::organization_policy_list_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn policy_exclusions_list_type(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<Vec<iam::PolicyIdentifier>> {
+    let value = decoder.list(node, path, policy_identifier)?;
+    if let Some(value) = &value {
+        checks::policy_exclusions_list_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn policy_identifier(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::PolicyIdentifier> {
+    let members = Decoder::structure(node)?;
+    let policy_type =
+        decoder.optional(members, "PolicyType", &path.member("policyType"), policy_identifier_policy_type)?;
+    let policy_arn = decoder.optional(members, "PolicyArn", &path.member("policyArn"), arn_type)?;
+    let inline_policy_identifier = decoder.optional(
+        members,
+        "InlinePolicyIdentifier",
+        &path.member("inlinePolicyIdentifier"),
+        inline_policy_identifier_type,
+    )?;
+    Ok(Some(iam::PolicyIdentifier { policy_type, policy_arn, inline_policy_identifier }))
+}
+
+fn policy_identifier_policy_type(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::PolicyIdentifierPolicyType> {
+    decoder.enumeration(node, path, iam::PolicyIdentifierPolicyType::ALL, iam::PolicyIdentifierPolicyType::as_str)
+}
+
 fn policy_usage_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::PolicyUsageType> {
     decoder.enumeration(node, path, iam::PolicyUsageType::ALL, iam::PolicyUsageType::as_str)
 }
@@ -1705,6 +1898,30 @@ fn remove_user_from_group_request(
     Ok(Some(iam::RemoveUserFromGroupRequest { group_name, user_name }))
 }
 
+fn resource_handling_option_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::resource_handling_option_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn resource_name_list_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<Vec<String>> {
+    let value = decoder.text_list(node, path)?;
+    if let Some(value) = &value {
+        checks::resource_name_list_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn resource_name_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::resource_name_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
 fn resync_mfa_device_request(
     decoder: &mut Decoder,
     node: &Node<'_>,
@@ -1755,6 +1972,136 @@ fn set_default_policy_version_request(
         return Ok(None);
     };
     Ok(Some(iam::SetDefaultPolicyVersionRequest { policy_arn, version_id }))
+}
+
+fn simulate_custom_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::SimulateCustomPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let policy_input_list =
+        decoder.required(members, "PolicyInputList", &path.member("policyInputList"), simulation_policy_list_type)?;
+    let permissions_boundary_policy_input_list = decoder.optional(
+        members,
+        "PermissionsBoundaryPolicyInputList",
+        &path.member("permissionsBoundaryPolicyInputList"),
+        simulation_policy_list_type,
+    )?;
+    let ordered_organization_policy_input_list = decoder.optional(
+        members,
+        "OrderedOrganizationPolicyInputList",
+        &path.member("orderedOrganizationPolicyInputList"),
+        organization_policy_list_type,
+    )?;
+    let action_names = decoder.required(members, "ActionNames", &path.member("actionNames"), action_name_list_type)?;
+    let resource_arns =
+        decoder.optional(members, "ResourceArns", &path.member("resourceArns"), resource_name_list_type)?;
+    let resource_policy =
+        decoder.optional(members, "ResourcePolicy", &path.member("resourcePolicy"), policy_document_type)?;
+    let resource_owner =
+        decoder.optional(members, "ResourceOwner", &path.member("resourceOwner"), resource_name_type)?;
+    let caller_arn = decoder.optional(members, "CallerArn", &path.member("callerArn"), resource_name_type)?;
+    let context_entries =
+        decoder.optional(members, "ContextEntries", &path.member("contextEntries"), context_entry_list_type)?;
+    let resource_handling_option = decoder.optional(
+        members,
+        "ResourceHandlingOption",
+        &path.member("resourceHandlingOption"),
+        resource_handling_option_type,
+    )?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let Some(policy_input_list) = policy_input_list else {
+        return Ok(None);
+    };
+    let Some(action_names) = action_names else {
+        return Ok(None);
+    };
+    Ok(Some(iam::SimulateCustomPolicyRequest {
+        policy_input_list,
+        permissions_boundary_policy_input_list,
+        ordered_organization_policy_input_list,
+        action_names,
+        resource_arns,
+        resource_policy,
+        resource_owner,
+        caller_arn,
+        context_entries,
+        resource_handling_option,
+        max_items,
+        marker,
+    }))
+}
+
+fn simulate_principal_policy_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<iam::SimulatePrincipalPolicyRequest> {
+    let members = Decoder::structure(node)?;
+    let policy_source_arn = decoder.required(members, "PolicySourceArn", &path.member("policySourceArn"), arn_type)?;
+    let policy_input_list =
+        decoder.optional(members, "PolicyInputList", &path.member("policyInputList"), simulation_policy_list_type)?;
+    let permissions_boundary_policy_input_list = decoder.optional(
+        members,
+        "PermissionsBoundaryPolicyInputList",
+        &path.member("permissionsBoundaryPolicyInputList"),
+        simulation_policy_list_type,
+    )?;
+    let policy_exclusion_list = decoder.optional(
+        members,
+        "PolicyExclusionList",
+        &path.member("policyExclusionList"),
+        policy_exclusions_list_type,
+    )?;
+    let action_names = decoder.required(members, "ActionNames", &path.member("actionNames"), action_name_list_type)?;
+    let resource_arns =
+        decoder.optional(members, "ResourceArns", &path.member("resourceArns"), resource_name_list_type)?;
+    let resource_policy =
+        decoder.optional(members, "ResourcePolicy", &path.member("resourcePolicy"), policy_document_type)?;
+    let resource_owner =
+        decoder.optional(members, "ResourceOwner", &path.member("resourceOwner"), resource_name_type)?;
+    let caller_arn = decoder.optional(members, "CallerArn", &path.member("callerArn"), resource_name_type)?;
+    let context_entries =
+        decoder.optional(members, "ContextEntries", &path.member("contextEntries"), context_entry_list_type)?;
+    let resource_handling_option = decoder.optional(
+        members,
+        "ResourceHandlingOption",
+        &path.member("resourceHandlingOption"),
+        resource_handling_option_type,
+    )?;
+    let max_items = decoder.optional(members, "MaxItems", &path.member("maxItems"), max_items_type)?;
+    let marker = decoder.optional(members, "Marker", &path.member("marker"), marker_type)?;
+    let Some(policy_source_arn) = policy_source_arn else {
+        return Ok(None);
+    };
+    let Some(action_names) = action_names else {
+        return Ok(None);
+    };
+    Ok(Some(iam::SimulatePrincipalPolicyRequest {
+        policy_source_arn,
+        policy_input_list,
+        permissions_boundary_policy_input_list,
+        policy_exclusion_list,
+        action_names,
+        resource_arns,
+        resource_policy,
+        resource_owner,
+        caller_arn,
+        context_entries,
+        resource_handling_option,
+        max_items,
+        marker,
+    }))
+}
+
+fn simulation_policy_list_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<Vec<String>> {
+    let value = decoder.text_list(node, path)?;
+    if let Some(value) = &value {
+        checks::simulation_policy_list_type(value, path, decoder.violations());
+    }
+    Ok(value)
 }
 
 fn tag(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<iam::Tag> {
@@ -2413,6 +2760,39 @@ fn encode_create_virtual_mfa_device_response<E: Encoder>(encoder: &mut E, value:
     });
 }
 
+fn encode_evaluation_result<E: Encoder>(encoder: &mut E, value: &iam::EvaluationResult) {
+    encoder.structure(|encoder| {
+        encoder.member("EvalActionName", |encoder| encoder.text(&value.eval_action_name));
+        if let Some(value) = &value.eval_resource_name {
+            encoder.member("EvalResourceName", |encoder| encoder.text(value));
+        }
+        encoder.member("EvalDecision", |encoder| encoder.text(value.eval_decision.as_str()));
+        if let Some(value) = &value.matched_statements {
+            encoder.member("MatchedStatements", |encoder| encoder.list(value, encode_statement));
+        }
+        if let Some(value) = &value.missing_context_values {
+            encoder.member("MissingContextValues", |encoder| {
+                encoder.list(value, |encoder, element| encoder.text(element))
+            });
+        }
+        if let Some(value) = &value.organizations_decision_detail {
+            encoder
+                .member("OrganizationsDecisionDetail", |encoder| encode_organizations_decision_detail(encoder, value));
+        }
+        if let Some(value) = &value.permissions_boundary_decision_detail {
+            encoder.member("PermissionsBoundaryDecisionDetail", |encoder| {
+                encode_permissions_boundary_decision_detail(encoder, value)
+            });
+        }
+        if let Some(value) = &value.eval_decision_details {
+            encoder.member("EvalDecisionDetails", |encoder| encoder.map(value));
+        }
+        if let Some(value) = &value.resource_specific_results {
+            encoder.member("ResourceSpecificResults", |encoder| encoder.list(value, encode_resource_specific_result));
+        }
+    });
+}
+
 fn encode_get_access_key_last_used_response<E: Encoder>(encoder: &mut E, value: &iam::GetAccessKeyLastUsedResponse) {
     encoder.structure(|encoder| {
         if let Some(value) = &value.user_name {
@@ -2463,6 +2843,17 @@ fn encode_get_account_summary_response<E: Encoder>(encoder: &mut E, value: &iam:
     encoder.structure(|encoder| {
         if let Some(value) = &value.summary_map {
             encoder.member("SummaryMap", |encoder| encoder.counts(value));
+        }
+    });
+}
+
+fn encode_get_context_keys_for_policy_response<E: Encoder>(
+    encoder: &mut E,
+    value: &iam::GetContextKeysForPolicyResponse,
+) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.context_key_names {
+            encoder.member("ContextKeyNames", |encoder| encoder.list(value, |encoder, element| encoder.text(element)));
         }
     });
 }
@@ -3077,6 +3468,14 @@ fn encode_open_id_connect_provider_list_entry<E: Encoder>(
     });
 }
 
+fn encode_organizations_decision_detail<E: Encoder>(encoder: &mut E, value: &iam::OrganizationsDecisionDetail) {
+    encoder.structure(|encoder| {
+        if let Some(value) = value.allowed_by_organizations {
+            encoder.member("AllowedByOrganizations", |encoder| encoder.boolean(value));
+        }
+    });
+}
+
 fn encode_password_policy<E: Encoder>(encoder: &mut E, value: &iam::PasswordPolicy) {
     encoder.structure(|encoder| {
         if let Some(value) = value.minimum_password_length {
@@ -3108,6 +3507,17 @@ fn encode_password_policy<E: Encoder>(encoder: &mut E, value: &iam::PasswordPoli
         }
         if let Some(value) = value.hard_expiry {
             encoder.member("HardExpiry", |encoder| encoder.boolean(value));
+        }
+    });
+}
+
+fn encode_permissions_boundary_decision_detail<E: Encoder>(
+    encoder: &mut E,
+    value: &iam::PermissionsBoundaryDecisionDetail,
+) {
+    encoder.structure(|encoder| {
+        if let Some(value) = value.allowed_by_permissions_boundary {
+            encoder.member("AllowedByPermissionsBoundary", |encoder| encoder.boolean(value));
         }
     });
 }
@@ -3210,6 +3620,40 @@ fn encode_policy_version<E: Encoder>(encoder: &mut E, value: &iam::PolicyVersion
         }
         if let Some(value) = value.create_date {
             encoder.member("CreateDate", |encoder| encoder.timestamp(value));
+        }
+    });
+}
+
+fn encode_position<E: Encoder>(encoder: &mut E, value: &iam::Position) {
+    encoder.structure(|encoder| {
+        if let Some(value) = value.line {
+            encoder.member("Line", |encoder| encoder.integer(value));
+        }
+        if let Some(value) = value.column {
+            encoder.member("Column", |encoder| encoder.integer(value));
+        }
+    });
+}
+
+fn encode_resource_specific_result<E: Encoder>(encoder: &mut E, value: &iam::ResourceSpecificResult) {
+    encoder.structure(|encoder| {
+        encoder.member("EvalResourceName", |encoder| encoder.text(&value.eval_resource_name));
+        encoder.member("EvalResourceDecision", |encoder| encoder.text(value.eval_resource_decision.as_str()));
+        if let Some(value) = &value.matched_statements {
+            encoder.member("MatchedStatements", |encoder| encoder.list(value, encode_statement));
+        }
+        if let Some(value) = &value.missing_context_values {
+            encoder.member("MissingContextValues", |encoder| {
+                encoder.list(value, |encoder, element| encoder.text(element))
+            });
+        }
+        if let Some(value) = &value.eval_decision_details {
+            encoder.member("EvalDecisionDetails", |encoder| encoder.map(value));
+        }
+        if let Some(value) = &value.permissions_boundary_decision_detail {
+            encoder.member("PermissionsBoundaryDecisionDetail", |encoder| {
+                encode_permissions_boundary_decision_detail(encoder, value)
+            });
         }
     });
 }
@@ -3340,10 +3784,41 @@ fn encode_signing_certificate<E: Encoder>(encoder: &mut E, value: &iam::SigningC
     });
 }
 
+fn encode_simulate_policy_response<E: Encoder>(encoder: &mut E, value: &iam::SimulatePolicyResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.evaluation_results {
+            encoder.member("EvaluationResults", |encoder| encoder.list(value, encode_evaluation_result));
+        }
+        if let Some(value) = value.is_truncated {
+            encoder.member("IsTruncated", |encoder| encoder.boolean(value));
+        }
+        if let Some(value) = &value.marker {
+            encoder.member("Marker", |encoder| encoder.text(value));
+        }
+    });
+}
+
 fn encode_source_role_template<E: Encoder>(encoder: &mut E, value: &iam::SourceRoleTemplate) {
     encoder.structure(|encoder| {
         encoder.member("TemplateArn", |encoder| encoder.text(&value.template_arn));
         encoder.member("TemplateMinorVersion", |encoder| encoder.integer(value.template_minor_version));
+    });
+}
+
+fn encode_statement<E: Encoder>(encoder: &mut E, value: &iam::Statement) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.source_policy_id {
+            encoder.member("SourcePolicyId", |encoder| encoder.text(value));
+        }
+        if let Some(value) = value.source_policy_type {
+            encoder.member("SourcePolicyType", |encoder| encoder.text(value.as_str()));
+        }
+        if let Some(value) = &value.start_position {
+            encoder.member("StartPosition", |encoder| encode_position(encoder, value));
+        }
+        if let Some(value) = &value.end_position {
+            encoder.member("EndPosition", |encoder| encode_position(encoder, value));
+        }
     });
 }
 

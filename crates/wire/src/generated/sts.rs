@@ -2,7 +2,9 @@
 
 //! STS: requests from trees, responses to either protocol.
 
+use claviger_api::sts::checks;
 use claviger_api::{Path, sts};
+use claviger_secret::SecretBytes;
 
 use crate::decode::{DecodeError, Decoded, Decoder};
 use crate::encode::Encoder;
@@ -14,18 +16,174 @@ pub(super) fn decode(
     node: &Node<'_>,
 ) -> Result<sts::Request, DecodeError> {
     match operation {
+        sts::Operation::AssumeRole => decoder.request(node, assume_role_request, sts::Request::AssumeRole),
+        sts::Operation::AssumeRoleWithWebIdentity => {
+            decoder.request(node, assume_role_with_web_identity_request, sts::Request::AssumeRoleWithWebIdentity)
+        }
+        sts::Operation::DecodeAuthorizationMessage => {
+            decoder.request(node, decode_authorization_message_request, sts::Request::DecodeAuthorizationMessage)
+        }
+        sts::Operation::GetAccessKeyInfo => {
+            decoder.request(node, get_access_key_info_request, sts::Request::GetAccessKeyInfo)
+        }
         sts::Operation::GetCallerIdentity => {
             decoder.request(node, get_caller_identity_request, sts::Request::GetCallerIdentity)
+        }
+        sts::Operation::GetFederationToken => {
+            decoder.request(node, get_federation_token_request, sts::Request::GetFederationToken)
+        }
+        sts::Operation::GetSessionToken => {
+            decoder.request(node, get_session_token_request, sts::Request::GetSessionToken)
         }
     }
 }
 
 pub(super) fn encode<E: Encoder>(encoder: &mut E, response: &sts::Response) {
     match response {
+        sts::Response::AssumeRole(response) => {
+            encoder.result("AssumeRoleResult", |encoder| encode_assume_role_response(encoder, response))
+        }
+        sts::Response::AssumeRoleWithWebIdentity(response) => encoder
+            .result("AssumeRoleWithWebIdentityResult", |encoder| {
+                encode_assume_role_with_web_identity_response(encoder, response)
+            }),
+        sts::Response::DecodeAuthorizationMessage(response) => encoder
+            .result("DecodeAuthorizationMessageResult", |encoder| {
+                encode_decode_authorization_message_response(encoder, response)
+            }),
+        sts::Response::GetAccessKeyInfo(response) => {
+            encoder.result("GetAccessKeyInfoResult", |encoder| encode_get_access_key_info_response(encoder, response))
+        }
         sts::Response::GetCallerIdentity(response) => {
             encoder.result("GetCallerIdentityResult", |encoder| encode_get_caller_identity_response(encoder, response))
         }
+        sts::Response::GetFederationToken(response) => encoder
+            .result("GetFederationTokenResult", |encoder| encode_get_federation_token_response(encoder, response)),
+        sts::Response::GetSessionToken(response) => {
+            encoder.result("GetSessionTokenResult", |encoder| encode_get_session_token_response(encoder, response))
+        }
     }
+}
+
+fn assume_role_request(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<sts::AssumeRoleRequest> {
+    let members = Decoder::structure(node)?;
+    let role_arn = decoder.required(members, "RoleArn", &path.member("roleArn"), arn_type)?;
+    let role_session_name =
+        decoder.required(members, "RoleSessionName", &path.member("roleSessionName"), role_session_name_type)?;
+    let policy_arns =
+        decoder.optional(members, "PolicyArns", &path.member("policyArns"), policy_descriptor_list_type)?;
+    let policy =
+        decoder.optional(members, "Policy", &path.member("policy"), unrestricted_session_policy_document_type)?;
+    let duration_seconds =
+        decoder.optional(members, "DurationSeconds", &path.member("durationSeconds"), role_duration_seconds_type)?;
+    let tags = decoder.optional(members, "Tags", &path.member("tags"), tag_list_type)?;
+    let transitive_tag_keys =
+        decoder.optional(members, "TransitiveTagKeys", &path.member("transitiveTagKeys"), tag_key_list_type)?;
+    let external_id = decoder.optional(members, "ExternalId", &path.member("externalId"), external_id_type)?;
+    let serial_number = decoder.optional(members, "SerialNumber", &path.member("serialNumber"), serial_number_type)?;
+    let token_code = decoder.optional(members, "TokenCode", &path.member("tokenCode"), token_code_type)?;
+    let source_identity =
+        decoder.optional(members, "SourceIdentity", &path.member("sourceIdentity"), source_identity_type)?;
+    let provided_contexts =
+        decoder.optional(members, "ProvidedContexts", &path.member("providedContexts"), provided_contexts_list_type)?;
+    let minimum_session_token_size = decoder.optional(
+        members,
+        "MinimumSessionTokenSize",
+        &path.member("minimumSessionTokenSize"),
+        minimum_session_token_size_type,
+    )?;
+    let Some(role_arn) = role_arn else {
+        return Ok(None);
+    };
+    let Some(role_session_name) = role_session_name else {
+        return Ok(None);
+    };
+    Ok(Some(sts::AssumeRoleRequest {
+        role_arn,
+        role_session_name,
+        policy_arns,
+        policy,
+        duration_seconds,
+        tags,
+        transitive_tag_keys,
+        external_id,
+        serial_number,
+        token_code,
+        source_identity,
+        provided_contexts,
+        minimum_session_token_size,
+    }))
+}
+
+fn assume_role_with_web_identity_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<sts::AssumeRoleWithWebIdentityRequest> {
+    let members = Decoder::structure(node)?;
+    let role_arn = decoder.required(members, "RoleArn", &path.member("roleArn"), arn_type)?;
+    let role_session_name =
+        decoder.required(members, "RoleSessionName", &path.member("roleSessionName"), role_session_name_type)?;
+    let web_identity_token =
+        decoder.required(members, "WebIdentityToken", &path.member("webIdentityToken"), client_token_type)?;
+    let provider_id = decoder.optional(members, "ProviderId", &path.member("providerId"), url_type)?;
+    let policy_arns =
+        decoder.optional(members, "PolicyArns", &path.member("policyArns"), policy_descriptor_list_type)?;
+    let policy = decoder.optional(members, "Policy", &path.member("policy"), session_policy_document_type)?;
+    let duration_seconds =
+        decoder.optional(members, "DurationSeconds", &path.member("durationSeconds"), role_duration_seconds_type)?;
+    let minimum_session_token_size = decoder.optional(
+        members,
+        "MinimumSessionTokenSize",
+        &path.member("minimumSessionTokenSize"),
+        minimum_session_token_size_type,
+    )?;
+    let Some(role_arn) = role_arn else {
+        return Ok(None);
+    };
+    let Some(role_session_name) = role_session_name else {
+        return Ok(None);
+    };
+    let Some(web_identity_token) = web_identity_token else {
+        return Ok(None);
+    };
+    Ok(Some(sts::AssumeRoleWithWebIdentityRequest {
+        role_arn,
+        role_session_name,
+        web_identity_token,
+        provider_id,
+        policy_arns,
+        policy,
+        duration_seconds,
+        minimum_session_token_size,
+    }))
+}
+
+fn decode_authorization_message_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<sts::DecodeAuthorizationMessageRequest> {
+    let members = Decoder::structure(node)?;
+    let encoded_message =
+        decoder.required(members, "EncodedMessage", &path.member("encodedMessage"), encoded_message_type)?;
+    let Some(encoded_message) = encoded_message else {
+        return Ok(None);
+    };
+    Ok(Some(sts::DecodeAuthorizationMessageRequest { encoded_message }))
+}
+
+fn get_access_key_info_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<sts::GetAccessKeyInfoRequest> {
+    let members = Decoder::structure(node)?;
+    let access_key_id = decoder.required(members, "AccessKeyId", &path.member("accessKeyId"), access_key_id_type)?;
+    let Some(access_key_id) = access_key_id else {
+        return Ok(None);
+    };
+    Ok(Some(sts::GetAccessKeyInfoRequest { access_key_id }))
 }
 
 fn get_caller_identity_request(
@@ -35,6 +193,380 @@ fn get_caller_identity_request(
 ) -> Decoded<sts::GetCallerIdentityRequest> {
     let _ = (Decoder::structure(node)?, decoder, path);
     Ok(Some(sts::GetCallerIdentityRequest {}))
+}
+
+fn get_federation_token_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<sts::GetFederationTokenRequest> {
+    let members = Decoder::structure(node)?;
+    let name = decoder.required(members, "Name", &path.member("name"), user_name_type)?;
+    let policy = decoder.optional(members, "Policy", &path.member("policy"), session_policy_document_type)?;
+    let policy_arns =
+        decoder.optional(members, "PolicyArns", &path.member("policyArns"), policy_descriptor_list_type)?;
+    let duration_seconds =
+        decoder.optional(members, "DurationSeconds", &path.member("durationSeconds"), duration_seconds_type)?;
+    let tags = decoder.optional(members, "Tags", &path.member("tags"), tag_list_type)?;
+    let minimum_session_token_size = decoder.optional(
+        members,
+        "MinimumSessionTokenSize",
+        &path.member("minimumSessionTokenSize"),
+        minimum_session_token_size_type,
+    )?;
+    let Some(name) = name else {
+        return Ok(None);
+    };
+    Ok(Some(sts::GetFederationTokenRequest {
+        name,
+        policy,
+        policy_arns,
+        duration_seconds,
+        tags,
+        minimum_session_token_size,
+    }))
+}
+
+fn get_session_token_request(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<sts::GetSessionTokenRequest> {
+    let members = Decoder::structure(node)?;
+    let duration_seconds =
+        decoder.optional(members, "DurationSeconds", &path.member("durationSeconds"), duration_seconds_type)?;
+    let serial_number = decoder.optional(members, "SerialNumber", &path.member("serialNumber"), serial_number_type)?;
+    let token_code = decoder.optional(members, "TokenCode", &path.member("tokenCode"), token_code_type)?;
+    let minimum_session_token_size = decoder.optional(
+        members,
+        "MinimumSessionTokenSize",
+        &path.member("minimumSessionTokenSize"),
+        minimum_session_token_size_type,
+    )?;
+    Ok(Some(sts::GetSessionTokenRequest { duration_seconds, serial_number, token_code, minimum_session_token_size }))
+}
+
+fn policy_descriptor_type(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<sts::PolicyDescriptorType> {
+    let members = Decoder::structure(node)?;
+    let arn = decoder.optional(members, "arn", &path.member("arn"), arn_type)?;
+    Ok(Some(sts::PolicyDescriptorType { arn }))
+}
+
+fn provided_context(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<sts::ProvidedContext> {
+    let members = Decoder::structure(node)?;
+    let provider_arn = decoder.optional(members, "ProviderArn", &path.member("providerArn"), arn_type)?;
+    let context_assertion =
+        decoder.optional(members, "ContextAssertion", &path.member("contextAssertion"), context_assertion_type)?;
+    Ok(Some(sts::ProvidedContext { provider_arn, context_assertion }))
+}
+
+fn provided_contexts_list_type(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<Vec<sts::ProvidedContext>> {
+    let value = decoder.list(node, path, provided_context)?;
+    if let Some(value) = &value {
+        checks::provided_contexts_list_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn tag(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<sts::Tag> {
+    let members = Decoder::structure(node)?;
+    let key = decoder.required(members, "Key", &path.member("key"), tag_key_type)?;
+    let value = decoder.required(members, "Value", &path.member("value"), tag_value_type)?;
+    let Some(key) = key else {
+        return Ok(None);
+    };
+    let Some(value) = value else {
+        return Ok(None);
+    };
+    Ok(Some(sts::Tag { key, value }))
+}
+
+fn access_key_id_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::access_key_id_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn arn_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::arn_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn client_token_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<SecretBytes> {
+    let value = decoder.secret_text(node, path)?;
+    if let Some(value) = &value {
+        checks::client_token_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn context_assertion_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::context_assertion_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn duration_seconds_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<i32> {
+    let value = decoder.integer(node, path)?;
+    if let Some(value) = value {
+        checks::duration_seconds_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn encoded_message_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::encoded_message_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn external_id_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::external_id_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn minimum_session_token_size_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<i32> {
+    let value = decoder.integer(node, path)?;
+    if let Some(value) = value {
+        checks::minimum_session_token_size_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn policy_descriptor_list_type(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<Vec<sts::PolicyDescriptorType>> {
+    decoder.list(node, path, policy_descriptor_type)
+}
+
+fn role_duration_seconds_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<i32> {
+    let value = decoder.integer(node, path)?;
+    if let Some(value) = value {
+        checks::role_duration_seconds_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn role_session_name_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::role_session_name_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn serial_number_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::serial_number_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn session_policy_document_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::session_policy_document_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn source_identity_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::source_identity_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn tag_key_list_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<Vec<String>> {
+    let value = decoder.text_list(node, path)?;
+    if let Some(value) = &value {
+        checks::tag_key_list_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn tag_key_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::tag_key_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn tag_list_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<Vec<sts::Tag>> {
+    let value = decoder.list(node, path, tag)?;
+    if let Some(value) = &value {
+        checks::tag_list_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn tag_value_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::tag_value_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn token_code_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::token_code_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn unrestricted_session_policy_document_type(
+    decoder: &mut Decoder,
+    node: &Node<'_>,
+    path: &Path<'_>,
+) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::unrestricted_session_policy_document_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn url_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::url_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn user_name_type(decoder: &mut Decoder, node: &Node<'_>, path: &Path<'_>) -> Decoded<String> {
+    let value = decoder.text(node, path)?;
+    if let Some(value) = &value {
+        checks::user_name_type(value, path, decoder.violations());
+    }
+    Ok(value)
+}
+
+fn encode_assume_role_response<E: Encoder>(encoder: &mut E, value: &sts::AssumeRoleResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.credentials {
+            encoder.member("Credentials", |encoder| encode_credentials(encoder, value));
+        }
+        if let Some(value) = &value.assumed_role_user {
+            encoder.member("AssumedRoleUser", |encoder| encode_assumed_role_user(encoder, value));
+        }
+        if let Some(value) = value.packed_policy_size {
+            encoder.member("PackedPolicySize", |encoder| encoder.integer(value));
+        }
+        if let Some(value) = &value.source_identity {
+            encoder.member("SourceIdentity", |encoder| encoder.text(value));
+        }
+        if let Some(value) = value.session_token_utilization {
+            encoder.member("SessionTokenUtilization", |encoder| encoder.integer(value));
+        }
+        if let Some(value) = value.session_token_size {
+            encoder.member("SessionTokenSize", |encoder| encoder.integer(value));
+        }
+    });
+}
+
+fn encode_assume_role_with_web_identity_response<E: Encoder>(
+    encoder: &mut E,
+    value: &sts::AssumeRoleWithWebIdentityResponse,
+) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.credentials {
+            encoder.member("Credentials", |encoder| encode_credentials(encoder, value));
+        }
+        if let Some(value) = &value.subject_from_web_identity_token {
+            encoder.member("SubjectFromWebIdentityToken", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.assumed_role_user {
+            encoder.member("AssumedRoleUser", |encoder| encode_assumed_role_user(encoder, value));
+        }
+        if let Some(value) = value.packed_policy_size {
+            encoder.member("PackedPolicySize", |encoder| encoder.integer(value));
+        }
+        if let Some(value) = &value.provider {
+            encoder.member("Provider", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.audience {
+            encoder.member("Audience", |encoder| encoder.text(value));
+        }
+        if let Some(value) = &value.source_identity {
+            encoder.member("SourceIdentity", |encoder| encoder.text(value));
+        }
+        if let Some(value) = value.session_token_utilization {
+            encoder.member("SessionTokenUtilization", |encoder| encoder.integer(value));
+        }
+        if let Some(value) = value.session_token_size {
+            encoder.member("SessionTokenSize", |encoder| encoder.integer(value));
+        }
+    });
+}
+
+fn encode_assumed_role_user<E: Encoder>(encoder: &mut E, value: &sts::AssumedRoleUser) {
+    encoder.structure(|encoder| {
+        encoder.member("AssumedRoleId", |encoder| encoder.text(&value.assumed_role_id));
+        encoder.member("Arn", |encoder| encoder.text(&value.arn));
+    });
+}
+
+fn encode_credentials<E: Encoder>(encoder: &mut E, value: &sts::Credentials) {
+    encoder.structure(|encoder| {
+        encoder.member("AccessKeyId", |encoder| encoder.text(&value.access_key_id));
+        encoder.member("SecretAccessKey", |encoder| encoder.secret_text(&value.secret_access_key));
+        encoder.member("SessionToken", |encoder| encoder.text(&value.session_token));
+        encoder.member("Expiration", |encoder| encoder.timestamp(value.expiration));
+    });
+}
+
+fn encode_decode_authorization_message_response<E: Encoder>(
+    encoder: &mut E,
+    value: &sts::DecodeAuthorizationMessageResponse,
+) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.decoded_message {
+            encoder.member("DecodedMessage", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_federated_user<E: Encoder>(encoder: &mut E, value: &sts::FederatedUser) {
+    encoder.structure(|encoder| {
+        encoder.member("FederatedUserId", |encoder| encoder.text(&value.federated_user_id));
+        encoder.member("Arn", |encoder| encoder.text(&value.arn));
+    });
+}
+
+fn encode_get_access_key_info_response<E: Encoder>(encoder: &mut E, value: &sts::GetAccessKeyInfoResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.account {
+            encoder.member("Account", |encoder| encoder.text(value));
+        }
+    });
 }
 
 fn encode_get_caller_identity_response<E: Encoder>(encoder: &mut E, value: &sts::GetCallerIdentityResponse) {
@@ -47,6 +579,40 @@ fn encode_get_caller_identity_response<E: Encoder>(encoder: &mut E, value: &sts:
         }
         if let Some(value) = &value.account {
             encoder.member("Account", |encoder| encoder.text(value));
+        }
+    });
+}
+
+fn encode_get_federation_token_response<E: Encoder>(encoder: &mut E, value: &sts::GetFederationTokenResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.credentials {
+            encoder.member("Credentials", |encoder| encode_credentials(encoder, value));
+        }
+        if let Some(value) = &value.federated_user {
+            encoder.member("FederatedUser", |encoder| encode_federated_user(encoder, value));
+        }
+        if let Some(value) = value.packed_policy_size {
+            encoder.member("PackedPolicySize", |encoder| encoder.integer(value));
+        }
+        if let Some(value) = value.session_token_utilization {
+            encoder.member("SessionTokenUtilization", |encoder| encoder.integer(value));
+        }
+        if let Some(value) = value.session_token_size {
+            encoder.member("SessionTokenSize", |encoder| encoder.integer(value));
+        }
+    });
+}
+
+fn encode_get_session_token_response<E: Encoder>(encoder: &mut E, value: &sts::GetSessionTokenResponse) {
+    encoder.structure(|encoder| {
+        if let Some(value) = &value.credentials {
+            encoder.member("Credentials", |encoder| encode_credentials(encoder, value));
+        }
+        if let Some(value) = value.session_token_utilization {
+            encoder.member("SessionTokenUtilization", |encoder| encoder.integer(value));
+        }
+        if let Some(value) = value.session_token_size {
+            encoder.member("SessionTokenSize", |encoder| encoder.integer(value));
         }
     });
 }

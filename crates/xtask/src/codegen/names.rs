@@ -43,7 +43,7 @@ pub(crate) fn variant(value: &str) -> String {
         let name: String = value.split('_').map(|word| capitalised(&word.to_lowercase())).collect();
         return if name == "Self" { "SelfOwned".to_owned() } else { name };
     }
-    capitalised(value)
+    value.split('-').map(capitalised).collect()
 }
 
 /// The Rust type of a shape: its name with a capital.
@@ -73,6 +73,7 @@ mod tests {
         assert_eq!(variant("ECC_SECG_P256K1"), "EccSecgP256k1");
         assert_eq!(variant("ReEncryptFrom"), "ReEncryptFrom");
         assert_eq!(variant("SELF"), "SelfOwned");
+        assert_eq!(variant("aws-managed"), "AwsManaged");
         assert_eq!(path("KeyId"), "keyId");
         assert_eq!(constant("accessKeyIdType"), "ACCESS_KEY_ID_TYPE");
     }

@@ -130,7 +130,13 @@ impl Plan {
                 let shape = self.shape(name)?;
                 for part in [&shape.key, &shape.value].into_iter().flatten() {
                     let unchecked = !self.inputs.iter().any(|input| input == name);
-                    if self.kind(&part.shape)? != Kind::Text || (!unchecked && self.constrained(&part.shape)?) {
+                    // What an answer holds we write ourselves, so a text does for an enumeration.
+                    let is_text = match self.kind(&part.shape)? {
+                        Kind::Text => unchecked || !self.constrained(&part.shape)?,
+                        Kind::Enumeration => unchecked,
+                        _ => false,
+                    };
+                    if !is_text {
                         return Err(format!("{name}: only maps from plain text to plain text are known"));
                     }
                 }

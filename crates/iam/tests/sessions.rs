@@ -1,0 +1,177 @@
+//! Temporary credentials against a clock that the test moves: what a token is worth, and until when.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use claviger_api::sts::{AssumeRoleRequest, Credentials, GetSessionTokenRequest, Request, Response};
+use claviger_api::{Refusal, ServiceError, SignatureClaim, Timestamp, Valid};
+use claviger_audit::Log;
+use claviger_crypto::{DomainKeys, Random, SystemRandom, hmac_sha256};
+use claviger_engine::{Authentication, CallMeta, Caller, Chance, Clock, Engine, Fault, Parts};
+use claviger_iam::{Iam, create_account};
+use claviger_policy::{AccountId, PrincipalKind};
+use claviger_store::Memory;
+
+const START: i64 = 1_790_000_000_000;
+const OWNER: &str = "111122223333";
+
+/// The wall clock moves; the movable clock stands still, as tokens do not follow it.
+#[derive(Default)]
+struct Hands(AtomicI64);
+
+impl Clock for Hands {
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_millis(START + self.0.load(Ordering::SeqCst))
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(0)
+    }
+}
+
+struct Library;
+
+impl Chance for Library {
+    fn fill(&self, buffer: &mut [u8]) -> Result<(), Fault> {
+        SystemRandom.fill(buffer).map_err(|_| Fault::Randomness)
+    }
+}
+
+struct World {
+    engine: Engine,
+    iam: Iam,
+    hands: Arc<Hands>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let hands = Arc::new(Hands::default());
+        let parts = Parts {
+            store: Arc::new(Memory::new()),
+            keys: Arc::new(DomainKeys::generate().unwrap()),
+            audit: Log::in_memory(1_000),
+            clock: Arc::clone(&hands) as _,
+            chance: Arc::new(Library),
+            authentication: Authentication::Verify(Arc::new(Iam::default())),
+            principals_must_exist: true,
+            node: "node-1".to_owned(),
+        };
+        let engine = Engine::open(parts).await.unwrap();
+        Self { engine, iam: Iam::default(), hands }
+    }
+
+    fn move_to(&self, millis: i64) {
+        self.hands.0.store(millis, Ordering::SeqCst);
+    }
+
+    async fn root(&self, account: &str) -> Caller {
+        let made = create_account(&self.engine, AccountId::parse(account).unwrap(), None).await.unwrap();
+        let claim = self.signed(&made.access_key_id, made.secret_access_key.expose(), None);
+        self.engine.authenticate(&claim, &CallMeta::system()).await.unwrap()
+    }
+
+    fn signed(&self, access_key_id: &str, secret: &[u8], session_token: Option<&str>) -> SignatureClaim {
+        let string_to_sign = b"AWS4-HMAC-SHA256\n...".to_vec();
+        let mut key = hmac_sha256(&[b"AWS4", secret].concat(), b"20260921");
+        for part in [&b"us-east-1"[..], b"sts", b"aws4_request"] {
+            key = hmac_sha256(&key, part);
+        }
+        SignatureClaim {
+            access_key_id: access_key_id.to_owned(),
+            date: "20260921".to_owned(),
+            region: "us-east-1".to_owned(),
+            service: "sts".to_owned(),
+            session_token: session_token.map(str::to_owned),
+            signed_at: self.hands.wall(),
+            expires_seconds: None,
+            signature: hmac_sha256(&key, &string_to_sign),
+            string_to_sign,
+        }
+    }
+
+    async fn enter(&self, credentials: &Credentials) -> Result<Caller, Refusal> {
+        let token = Some(credentials.session_token.as_str());
+        let claim = self.signed(&credentials.access_key_id, credentials.secret_access_key.expose(), token);
+        self.engine.authenticate(&claim, &CallMeta::system()).await
+    }
+
+    async fn call(&self, caller: &Caller, request: Request) -> Result<Response, ServiceError> {
+        let answer = claviger_iam::dispatch_sts(&self.engine, &self.iam, caller, &CallMeta::system(), &request).await;
+        answer.unwrap().into_inner()
+    }
+
+    async fn session_of(&self, caller: &Caller, seconds: i32) -> Credentials {
+        let request = GetSessionTokenRequest { duration_seconds: Some(seconds), ..GetSessionTokenRequest::default() };
+        let request = Request::GetSessionToken(Valid::new(request).unwrap());
+        let Ok(Response::GetSessionToken(answer)) = self.call(caller, request).await else { panic!("not given") };
+        answer.credentials.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_last_second_by_the_wall_clock() {
+    let world = World::new().await;
+    let root = world.root(OWNER).await;
+    world.move_to(400);
+    let credentials = world.session_of(&root, 900).await;
+    // Times of issue have whole seconds.
+    assert_eq!(credentials.expiration, Timestamp::from_millis(START + 900_000));
+    let caller = world.enter(&credentials).await.unwrap();
+    assert_eq!((caller.principal().kind(), caller.account()), (PrincipalKind::Root, OWNER));
+    assert_eq!(caller.traits().session.as_ref().unwrap().issued_at, Timestamp::from_millis(START));
+    for (millis, expected) in [
+        (899_999, None),
+        (900_000, Some(Refusal::ExpiredToken)),
+        (i64::MAX / 2, Some(Refusal::ExpiredToken)),
+        (0, None),
+    ] {
+        world.move_to(millis);
+        assert_eq!(world.enter(&credentials).await.err(), expected, "{millis}");
+    }
+}
+
+#[tokio::test]
+async fn an_expired_token_says_so_only_for_its_own_access_key() {
+    let world = World::new().await;
+    let root = world.root(OWNER).await;
+    let (one, two) = (world.session_of(&root, 900).await, world.session_of(&root, 900).await);
+    world.move_to(900_000);
+    let token = Some(two.session_token.as_str());
+    let mixed = world.signed(&one.access_key_id, one.secret_access_key.expose(), token);
+    let mixed = world.engine.authenticate(&mixed, &CallMeta::system()).await;
+    assert_eq!(mixed.err(), Some(Refusal::UnrecognizedClient));
+    assert_eq!(world.enter(&one).await.err(), Some(Refusal::ExpiredToken));
+    assert_eq!(world.enter(&two).await.err(), Some(Refusal::ExpiredToken));
+}
+
+#[tokio::test]
+async fn a_token_of_another_deployment_is_none() {
+    let (world, other) = (World::new().await, World::new().await);
+    let credentials = world.session_of(&world.root(OWNER).await, 900).await;
+    other.root(OWNER).await;
+    assert_eq!(other.enter(&credentials).await.err(), Some(Refusal::UnrecognizedClient));
+    assert!(world.enter(&credentials).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_root_takes_no_role_and_a_session_gives_no_session() {
+    let world = World::new().await;
+    let root = world.root(OWNER).await;
+    let request = || {
+        let role_arn = format!("arn:aws:iam::{OWNER}:role/any");
+        let request =
+            AssumeRoleRequest { role_arn, role_session_name: "session".to_owned(), ..AssumeRoleRequest::default() };
+        Request::AssumeRole(Valid::new(request).unwrap())
+    };
+    let session = world.enter(&world.session_of(&root, 900).await).await.unwrap();
+    for caller in [&root, &session] {
+        let refused = world.call(caller, request()).await.err().unwrap();
+        assert_eq!((refused.code, refused.status), ("AccessDenied", 403));
+        assert_eq!(refused.message.as_deref(), Some("Roles may not be assumed by root accounts."));
+    }
+    let again = Request::GetSessionToken(Valid::new(GetSessionTokenRequest::default()).unwrap());
+    let refused = world.call(&session, again).await.err().unwrap();
+    assert_eq!(refused.message.as_deref(), Some("Cannot call GetSessionToken with session credentials"));
+}
