@@ -186,7 +186,10 @@ def test_an_edited_byte_of_any_row(estate, chance):
             changed[position] ^= chance.randrange(1, 256)
             directory = estate.copy("edited")
             edit(directory, "update rows set value = ? where key = ?", bytes(changed), key)
-            check_detected(estate, directory, f"byte {position} of {shown(key)}", keys_touched(estate, key))
+            # How many keys there are is asked when one is made; until then only the hourly scrub opens that row.
+            unread = key.startswith(b"key-count/")
+            what = f"byte {position} of {shown(key)}"
+            check_detected(estate, directory, what, keys_touched(estate, key), harmless=unread)
 
 
 def keys_touched(estate, key):

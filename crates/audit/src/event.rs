@@ -205,7 +205,11 @@ fn render(call: &Call, event: &Event) -> String {
     members.text("eventID", call.event_id.as_str());
     members.bool("readOnly", event.read_only);
     if let Some(resources) = &event.resources {
-        members.value("resources", &Value::list(resources.iter().map(resource)));
+        members.objects("resources", resources, |members, resource| {
+            members.text("accountId", resource.account.as_str());
+            members.text("type", resource.kind.as_str());
+            members.text("ARN", resource.arn.as_str());
+        });
     }
     members.text("eventType", call.event_type.as_str());
     members.bool("managementEvent", true);
@@ -219,12 +223,4 @@ fn render(call: &Call, event: &Event) -> String {
     members.optional("clavigerDecision", event.decision.as_ref());
     members.close();
     out
-}
-
-fn resource(resource: &Resource) -> Value {
-    Value::object([
-        ("accountId", resource.account.clone()),
-        ("type", resource.kind.clone()),
-        ("ARN", resource.arn.clone()),
-    ])
 }

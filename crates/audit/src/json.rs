@@ -50,8 +50,7 @@ pub(crate) fn integer(out: &mut String, number: impl std::fmt::Display) {
 pub(crate) fn text(out: &mut String, content: &str) {
     out.push('"');
     // Nearly every string is plain; the check costs less than taking it apart.
-    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
-    if content.bytes().all(plain) {
+    if is_plain(content) {
         out.push_str(content);
         out.push('"');
         return;
@@ -79,6 +78,12 @@ pub(crate) fn text(out: &mut String, content: &str) {
     out.push('"');
 }
 
+/// Whether it is of printable ASCII that needs no escape. Looks at every byte without a branch, which is quicker for
+/// strings as short as these.
+fn is_plain(content: &str) -> bool {
+    content.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~') & (byte != b'"') & (byte != b'\\'))
+}
+
 const fn needs_escape(character: char) -> bool {
     matches!(character,
         '"' | '\\' | '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{200b}'..='\u{200f}'
@@ -103,8 +108,10 @@ impl<'a> Members<'a> {
             self.out.push(',');
         }
         self.any = true;
-        text(self.out, name);
-        self.out.push(':');
+        // Names are ours and plain.
+        self.out.push('"');
+        self.out.push_str(name);
+        self.out.push_str("\":");
         self.out
     }
 
@@ -138,6 +145,21 @@ impl<'a> Members<'a> {
 
     pub(crate) fn raw(&mut self, name: &'static str, json: &str) {
         self.name(name).push_str(json);
+    }
+
+    /// A list of objects; `fill` writes the members of each.
+    pub(crate) fn objects<T>(&mut self, name: &'static str, of: &[T], fill: impl Fn(&mut Members<'_>, &T)) {
+        let out = self.name(name);
+        out.push('[');
+        for (index, element) in of.iter().enumerate() {
+            if index > 0 {
+                out.push(',');
+            }
+            let mut members = Members::open(out);
+            fill(&mut members, element);
+            members.close();
+        }
+        out.push(']');
     }
 
     pub(crate) fn close(self) {

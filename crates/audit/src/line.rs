@@ -108,12 +108,19 @@ const fn nibble(digit: u8) -> Option<u8> {
 
 /// The hash of an entry. Injective: the label is fixed, two fields have fixed lengths, the body takes the rest.
 pub(crate) fn chain(previous: &Hash, sequence: u64, body: &str) -> Hash {
-    let mut message = Vec::with_capacity(ENTRY_LABEL.len().saturating_add(40).saturating_add(body.len()));
+    chain_in(&mut Vec::new(), previous, sequence, &[body])
+}
+
+/// The same of a body in pieces; `message` is only room, so that a writer need not ask for it at each record.
+pub(crate) fn chain_in(message: &mut Vec<u8>, previous: &Hash, sequence: u64, body: &[&str]) -> Hash {
+    message.clear();
     message.extend_from_slice(ENTRY_LABEL);
     message.extend_from_slice(&previous.0);
     message.extend_from_slice(&sequence.to_be_bytes());
-    message.extend_from_slice(body.as_bytes());
-    Hash(sha256(&message))
+    for piece in body {
+        message.extend_from_slice(piece.as_bytes());
+    }
+    Hash(sha256(message))
 }
 
 /// What a checkpoint's signature is made over.
@@ -121,10 +128,13 @@ pub(crate) fn signed_message(hash: &Hash) -> Vec<u8> {
     [SIGNATURE_LABEL, &hash.0].concat()
 }
 
-/// Renders a line, its newline included.
-pub(crate) fn render(out: &mut Vec<u8>, hash: &Hash, sequence: u64, body: &str, signature: Option<&[u8]>) {
+/// Renders a line, its newline included; the body may come in pieces.
+pub(crate) fn render(out: &mut Vec<u8>, hash: &Hash, sequence: u64, body: &[&str], signature: Option<&[u8]>) {
     // Writing to a Vec cannot fail.
-    let _ = write!(out, "{{\"hash\":\"{hash}\",\"sequence\":{sequence},{body}");
+    let _ = write!(out, "{{\"hash\":\"{hash}\",\"sequence\":{sequence},");
+    for piece in body {
+        out.extend_from_slice(piece.as_bytes());
+    }
     if let Some(signature) = signature {
         let _ = write!(out, ",\"signature\":\"{}\"", Hex(signature));
     }
@@ -216,7 +226,7 @@ mod tests {
             let mut out = Vec::new();
             let hash = chain(&Hash::ZERO, 9, body);
             let signed = matches!(kind, Kind::Checkpoint { .. });
-            render(&mut out, &hash, 9, body, signed.then_some(signature.as_slice()));
+            render(&mut out, &hash, 9, &[body], signed.then_some(signature.as_slice()));
             let line = Line::parse(out.strip_suffix(b"\n").unwrap()).unwrap();
             assert_eq!((line.hash, line.sequence, line.body, line.kind), (hash, 9, body, kind));
             let json: serde_json::Value = serde_json::from_slice(&out).unwrap();

@@ -10,12 +10,15 @@ use claviger_crypto::SigningKey;
 use crate::disk::{self, Media};
 use crate::event::Prepared;
 use crate::json::{self, Members};
-use crate::line::{Hash, chain, render, signed_message};
+use crate::line::{Hash, chain_in, render, signed_message};
 use crate::log::{AppendError, BACKLOG_RECORDS_MAX, Head};
 use crate::recover::Recovery;
 
 /// The version of the line format, in each opening entry.
 const FORMAT: u32 = 1;
+
+/// Room that is kept from one record to the next. What a larger record took is given back.
+const ROOM_BYTES_KEPT: usize = 64 * 1024;
 
 /// Where lines go.
 pub(crate) enum Place {
@@ -70,6 +73,8 @@ pub(crate) struct State {
     anchor_is_signed: bool,
     /// What the disk holds is unknown.
     broken: bool,
+    /// Room for what is hashed and for a line.
+    room: (Vec<u8>, Vec<u8>),
 }
 
 impl State {
@@ -87,6 +92,7 @@ impl State {
             anchor,
             anchor_is_signed: true,
             broken: false,
+            room: (Vec::new(), Vec::new()),
         }
     }
 
@@ -139,17 +145,14 @@ impl State {
 
     /// Appends a record and returns its number.
     pub(crate) fn write_record(&mut self, commit: Option<u64>, prepared: &Prepared) -> Result<u64, AppendError> {
-        let record = prepared.as_str();
-        let mut body = String::with_capacity(record.len().saturating_add(48));
+        let mut carried = String::new();
         if let Some(commit) = commit {
-            body.push_str("\"commit\":");
-            json::integer(&mut body, commit);
-            body.push(',');
+            carried.push_str("\"commit\":");
+            json::integer(&mut carried, commit);
+            carried.push(',');
         }
-        body.push_str("\"record\":");
-        body.push_str(record);
         self.open_next_segment()?;
-        self.write(&body, None)?;
+        self.write(&[&carried, "\"record\":", prepared.as_str()], None)?;
         self.commits.extend(commit);
         Ok(self.sequence)
     }
@@ -163,7 +166,7 @@ impl State {
             members.text("sha256", &recovery.sha256);
             members.text("keptIn", &recovery.kept_in);
         });
-        self.write(&body, None)
+        self.write(&[&body], None)
     }
 
     /// Appends the entry that begins a segment.
@@ -175,7 +178,7 @@ impl State {
             members.integer("number", disk.number);
             members.display("previous", self.head);
         });
-        self.write(&body, None)
+        self.write(&[&body], None)
     }
 
     /// Writes what waits and a signed checkpoint over everything; none if there is nothing new to sign. A segment that
@@ -208,7 +211,7 @@ impl State {
                 members.bool("closes", closes);
                 members.raw("anchors", anchors);
             });
-            self.write(&body, key)?;
+            self.write(&[&body], key)?;
         }
         self.signed = self.sequence;
         self.anchor_is_signed = true;
@@ -260,22 +263,23 @@ impl State {
         Ok(())
     }
 
-    /// Hashes one entry, signs it if there is a key, and hands its line over.
-    fn write(&mut self, body: &str, key: Option<&SigningKey>) -> Result<(), AppendError> {
+    /// Hashes one entry, signs it if there is a key, and hands its line over. The body comes in pieces.
+    fn write(&mut self, body: &[&str], key: Option<&SigningKey>) -> Result<(), AppendError> {
         if self.broken {
             return Err(AppendError::Broken);
         }
         let sequence = self.sequence.saturating_add(1);
-        let hash = chain(&self.head, sequence, body);
+        let (mut message, mut line) = std::mem::take(&mut self.room);
+        let hash = chain_in(&mut message, &self.head, sequence, body);
         // The key's library refuses only when it is out of memory; nothing is written then.
         let signature = key.map(|key| key.sign(&signed_message(&hash))).transpose();
         let signature = signature.map_err(|_| AppendError::Unwritable)?;
-        let mut line = Vec::with_capacity(body.len().saturating_add(256));
+        line.clear();
         render(&mut line, &hash, sequence, body, signature.as_ref().map(|signature| signature.as_slice()));
         match &mut self.place {
             Place::Memory { lines, capacity } => {
                 line.pop();
-                lines.push_back(String::from_utf8(line).unwrap_or_default());
+                lines.push_back(String::from_utf8_lossy(&line).into_owned());
                 while lines.len() > *capacity {
                     lines.pop_front();
                 }
@@ -290,6 +294,9 @@ impl State {
         }
         self.head = hash;
         self.sequence = sequence;
+        if line.capacity() <= ROOM_BYTES_KEPT && message.capacity() <= ROOM_BYTES_KEPT {
+            self.room = (message, line);
+        }
         Ok(())
     }
 }

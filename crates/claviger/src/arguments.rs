@@ -93,6 +93,9 @@ pub(crate) struct DevArguments {
     /// With --enforce: ACCOUNT=ACCESS_KEY_ID:SECRET; repeatable, for throw-away credentials
     #[arg(long = "root", value_name = "ACCOUNT=ACCESS_KEY_ID:SECRET", requires = "enforce")]
     pub(crate) roots: Vec<String>,
+    /// Limit how often accounts may call, with AWS's default request quotas
+    #[arg(long)]
+    pub(crate) quotas: bool,
     /// A JSON file of keys with fixed ids and material
     #[arg(long)]
     pub(crate) seed: Option<PathBuf>,

@@ -8,6 +8,8 @@ use claviger_server::{EgressRules, HostAndPort};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use crate::quotas::{QuotaSettings, is_group};
+
 /// Where the unseal secret comes from.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Unseal {
@@ -40,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) attestation_roots: Vec<PathBuf>,
     /// What may be reached beyond public hosts.
     pub(crate) egress: EgressRules,
+    /// How often accounts may call, and how much they may have.
+    pub(crate) quotas: QuotaSettings,
     /// The SHA-256 of the file, for the first audit record after a start.
     pub(crate) digest: String,
 }
@@ -134,6 +138,35 @@ impl Reading<'_> {
         false
     }
 
+    fn number_of(&mut self, value: &Spanned<DeValue<'_>>, name: &str) -> Option<u32> {
+        let number = match value.get_ref() {
+            DeValue::Integer(number) => u32::from_str_radix(number.as_str(), number.radix()).ok(),
+            _ => None,
+        };
+        if number.is_none_or(|number| number == 0) {
+            self.fault(value.span().start, format!("{name} must be a whole number from 1 to {}", u32::MAX));
+            return None;
+        }
+        number
+    }
+
+    /// Requests a second by group.
+    fn rates_of(&mut self, table: &DeTable<'_>, within: &str, besides: &[&str]) -> Vec<(String, u32)> {
+        let mut rates = Vec::new();
+        for (key, value) in table {
+            let name: &str = key.get_ref();
+            if besides.contains(&name) {
+                continue;
+            }
+            if !is_group(name) {
+                self.fault(key.span().start, format!("{within}{name} is not a quota; docs/QUOTAS.md lists them"));
+            } else if let Some(rate) = self.number_of(value, &format!("{within}{name}")) {
+                rates.push((name.to_owned(), rate));
+            }
+        }
+        rates
+    }
+
     fn table_of<'v, 'd>(&mut self, table: &'v DeTable<'d>, name: &str) -> Option<(&'v DeTable<'d>, usize)> {
         let value = table.get(name)?;
         let at = value.span().start;
@@ -167,6 +200,7 @@ fn parse(text: &str, base: &Path) -> Result<Config, Faults> {
         "audit",
         "attestation",
         "egress",
+        "quotas",
         "danger_plaintext_http",
     ];
     reading.known(table, "", &names);
@@ -184,6 +218,7 @@ fn parse(text: &str, base: &Path) -> Result<Config, Faults> {
     let every_record = audit(&mut reading, table);
     let attestation_roots = attestation(&mut reading, table);
     let egress = egress(&mut reading, table);
+    let quotas = quotas(&mut reading, table);
     let digest = claviger_crypto::sha256(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
     match (listen, data, account, transport, unseal) {
         (Some(listen), Some(data), Some(account), Some(transport), Some(unseal)) if reading.faults.is_empty() => {
@@ -197,6 +232,7 @@ fn parse(text: &str, base: &Path) -> Result<Config, Faults> {
                 every_record,
                 attestation_roots,
                 egress,
+                quotas,
                 digest,
             })
         }
@@ -326,6 +362,30 @@ fn egress(reading: &mut Reading<'_>, table: &DeTable<'_>) -> EgressRules {
     rules
 }
 
+fn quotas(reading: &mut Reading<'_>, table: &DeTable<'_>) -> QuotaSettings {
+    let mut settings = QuotaSettings::default();
+    let Some((quotas, _)) = reading.table_of(table, "quotas") else { return settings };
+    if quotas.contains_key("requests") {
+        settings.requests = reading.bool_of(quotas, "requests");
+    }
+    if let Some(keys) = quotas.get("keys") {
+        settings.keys = reading.number_of(keys, "quotas.keys").map(u64::from);
+    }
+    settings.rates = reading.rates_of(quotas, "quotas.", &["requests", "keys", "accounts"]);
+    let Some((accounts, _)) = reading.table_of(quotas, "accounts") else { return settings };
+    for (account, rates) in accounts {
+        let name: &str = account.get_ref();
+        match rates.get_ref() {
+            DeValue::Table(rates) if AccountId::parse(name).is_some() => {
+                let rates = reading.rates_of(rates, &format!("quotas.accounts.{name}."), &[]);
+                settings.account_rates.extend(rates.into_iter().map(|(group, rate)| (name.to_owned(), group, rate)));
+            }
+            _ => reading.fault(account.span().start, "quotas.accounts holds a table for each account of 12 digits"),
+        }
+    }
+    settings
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
@@ -383,6 +443,35 @@ file = "/etc/claviger/unseal.key"
         assert_eq!(files, [PathBuf::from("/etc/claviger/a.pem"), PathBuf::from("/b.pem")]);
         for bad in ["roots = []", "roots = \"a.pem\"", "roots = [1]", "root = [\"a.pem\"]"] {
             assert!(parse(&format!("{SOUND}[attestation]\n{bad}\n"), Path::new("")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn quotas_are_awss_unless_set() {
+        let quotas = |text: &str| parse(&format!("{SOUND}{text}"), Path::new("")).map(|config| config.quotas);
+        assert_eq!(quotas("").unwrap(), QuotaSettings::default());
+        assert!(quotas("").unwrap().requests && !quotas("[quotas]\nrequests = false\n").unwrap().requests);
+        let text = "[quotas]\nkeys = 7\nSymmetric = 20\nGenerateDataKeyPair-RSA_2048 = 3\n\
+                    [quotas.accounts.444455556666]\nCreateKey = 50\n";
+        let mut set = quotas(text).unwrap();
+        set.rates.sort();
+        assert_eq!(set.keys, Some(7));
+        assert_eq!(set.rates, [("GenerateDataKeyPair-RSA_2048".to_owned(), 3), ("Symmetric".to_owned(), 20)]);
+        assert_eq!(set.account_rates, [("444455556666".to_owned(), "CreateKey".to_owned(), 50)]);
+        let bad = [
+            "Encrypt = 5",
+            "Symmetric = 0",
+            "Symmetric = 1.5",
+            "Symmetric = -1",
+            "Symmetric = \"9\"",
+            "keys = 0",
+            "requests = 1",
+            "accounts = 3",
+            "[quotas.accounts.12]\nRSA = 1",
+            "[quotas.accounts.444455556666]\nkeys = 1",
+        ];
+        for bad in bad {
+            assert!(quotas(&format!("[quotas]\n{bad}\n")).is_err(), "{bad}");
         }
     }
 

@@ -18,6 +18,7 @@ use claviger_store::{Embedded, Memory, Store};
 use crate::arguments::DevArguments;
 use crate::controls::{Controls, offset_file};
 use crate::operators::{self, Accounts};
+use crate::quotas::QuotaSettings;
 use crate::world::{Face, SystemChance, World};
 use crate::{Failure, attestation_roots, say, say_secret, seed, serve, unseal};
 
@@ -36,6 +37,7 @@ pub(crate) struct Recipe {
     pub(crate) data: Option<PathBuf>,
     account: AccountId,
     enforce: bool,
+    quotas: QuotaSettings,
     roots: Vec<(AccountId, String, SecretBytes)>,
     seed: Option<PathBuf>,
     attestation_roots: Vec<PathBuf>,
@@ -67,6 +69,7 @@ impl Recipe {
             data: arguments.data.clone(),
             account: account(&arguments.account)?,
             enforce: arguments.enforce,
+            quotas: QuotaSettings { requests: arguments.quotas, ..QuotaSettings::default() },
             roots,
             seed: arguments.seed.clone(),
             attestation_roots: arguments.attestation_roots.clone(),
@@ -116,8 +119,10 @@ impl Recipe {
             iam,
             attestation_roots::read(&self.attestation_roots)?,
         );
+        let world = self.quotas.apply(world).map_err(|error| error.to_string())?;
         let facts = Value::object([("mode", Value::public_text("dev"))])
             .with("enforce", self.enforce)
+            .with("quotas", self.quotas.requests)
             .with("dangerListenAnywhere", self.anywhere)
             .with("allowOrigin", Value::list(self.origins.iter().map(|origin| Value::public_text(origin))));
         world.engine.note_start(facts).map_err(|fault| fault.to_string())?;

@@ -12,6 +12,7 @@ mod explain_request;
 mod harden;
 mod init;
 mod operators;
+mod quotas;
 mod seed;
 mod serve;
 mod service;

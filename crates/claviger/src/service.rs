@@ -101,5 +101,6 @@ async fn world(config: &Config) -> Result<World, Failure> {
             engine.set_accounts(std::collections::BTreeSet::new());
         }
     }
-    Ok(World::new(engine, iam, attestation_roots::read(&config.attestation_roots)?))
+    let world = World::new(engine, iam, attestation_roots::read(&config.attestation_roots)?);
+    config.quotas.apply(world).map_err(|error| error.to_string())
 }

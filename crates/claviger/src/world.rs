@@ -33,6 +33,11 @@ impl World {
         Self { engine, kms: Kms::new(attestation_roots), iam }
     }
 
+    /// Lets an account have this many keys in a Region.
+    pub(crate) fn with_keys_max(self, most: u64) -> Self {
+        Self { kms: self.kms.with_keys_max(most), ..self }
+    }
+
     /// Does what is due; a fault is logged and the work stays due.
     pub(crate) async fn run_due(&self) {
         let jobs: [&dyn Jobs; 1] = [&self.kms];

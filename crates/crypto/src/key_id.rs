@@ -85,18 +85,42 @@ impl fmt::Display for KeyId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_multi_region() {
             formatter.write_str(MULTI_REGION_PREFIX)?;
+            return write_hexadecimal(formatter, &self.bytes);
         }
-        for (at, byte) in self.bytes.iter().enumerate() {
-            if !self.is_multi_region() && matches!(at, 4 | 6 | 8 | 10) {
-                formatter.write_str("-")?;
-            }
-            write!(formatter, "{byte:02x}")?;
+        let (first, rest) = self.bytes.split_at(4);
+        write_hexadecimal(formatter, first)?;
+        let (pairs, last) = rest.split_at(6);
+        for pair in pairs.chunks(2) {
+            formatter.write_str("-")?;
+            write_hexadecimal(formatter, pair)?;
         }
-        Ok(())
+        formatter.write_str("-")?;
+        write_hexadecimal(formatter, last)
     }
 }
 
 impl LogSafe for KeyId {}
+
+/// Lower-case hexadecimal digits of at most 32 bytes at once: ids are shown in every call, and formatting each byte by
+/// itself costs more than the cryptography that the call is about.
+pub(crate) fn write_hexadecimal(formatter: &mut fmt::Formatter<'_>, bytes: &[u8]) -> fmt::Result {
+    for part in bytes.chunks(32) {
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(part) {
+            pair.copy_from_slice(&[digit_of(byte >> 4), digit_of(byte & 15)]);
+        }
+        let digits = digits.get(..part.len().saturating_mul(2)).unwrap_or_default();
+        formatter.write_str(std::str::from_utf8(digits).map_err(|_| fmt::Error)?)?;
+    }
+    Ok(())
+}
+
+const fn digit_of(nibble: u8) -> u8 {
+    match nibble {
+        0..=9 => b'0' + nibble,
+        _ => b'a' - 10 + nibble,
+    }
+}
 
 /// Exactly `N` bytes from exactly `2 * N` lower-case hexadecimal digits.
 pub(crate) fn hexadecimal<const N: usize>(mut digits: impl Iterator<Item = u8>) -> Result<[u8; N], BadKeyId> {

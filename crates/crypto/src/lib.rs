@@ -21,6 +21,7 @@ mod envelope;
 mod error;
 #[cfg(test)]
 mod golden;
+mod import;
 mod kdf;
 mod key_id;
 mod mac;
@@ -41,6 +42,7 @@ pub use digest::{MacKey, constant_time_eq, hmac_sha1, hmac_sha256, sha256};
 pub use domain::{DOMAIN_KEY_VERSIONS_MAX, DomainKeys};
 pub use envelope::OVERHEAD_BYTES as ENVELOPE_OVERHEAD_BYTES;
 pub use error::CryptoError;
+pub use import::{ImportError, ImportWrapping};
 pub use kdf::kdf;
 pub use key_id::{BadKeyId, KeyId};
 pub use mac::MacMaterial;

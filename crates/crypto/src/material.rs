@@ -5,7 +5,7 @@ use std::fmt;
 use claviger_secret::{LogSafe, SecretArray, SecretBytes};
 
 use crate::context::push_with_length;
-use crate::key_id::hexadecimal;
+use crate::key_id::{hexadecimal, write_hexadecimal};
 use crate::{
     CryptoError, DomainKeys, KeyId, MacMaterial, MacSpec, MaterialSpec, PairMaterial, PairSpec, SymmetricMaterial, kdf,
 };
@@ -202,7 +202,7 @@ impl MaterialId {
 
 impl fmt::Display for MaterialId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        write_hexadecimal(formatter, &self.0)
     }
 }
 

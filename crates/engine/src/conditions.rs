@@ -68,6 +68,7 @@ const OF_SERVICES: [&str; 3] = ["aws:tagkeys", "aws:requesttag/", "aws:resourcet
 pub struct Facts {
     values: Vec<(Cow<'static, str>, Vec<String>)>,
     second_factor: bool,
+    region: Option<String>,
 }
 
 impl Facts {
@@ -76,6 +77,13 @@ impl Facts {
     #[must_use]
     pub fn with_second_factor(self, shown: bool) -> Self {
         Self { second_factor: shown, ..self }
+    }
+
+    /// The question is about another Region than the request's own, as when a key is replicated: `aws:RequestedRegion`
+    /// says this one.
+    #[must_use]
+    pub fn in_region(self, region: impl Into<String>) -> Self {
+        Self { region: Some(region.into()), ..self }
     }
 
     /// Adds a key with one value, for example `kms:KeySpec`; the name's letter case is of no account.
@@ -141,7 +149,7 @@ pub struct Conditions<'a> {
 
 impl<'a> Conditions<'a> {
     /// The conditions of a question about this resource (an ARN, or `*` for none). `facts` gives what the service knows;
-    /// it is called at most once, and not at all unless a condition asks for a key that is not the engine's.
+    /// it is called at most once, and not at all unless a condition asks for a key that the service has a say in.
     #[must_use]
     pub fn new(call: &'a Call<'a>, resource: &str, resource_account: AccountId, facts: &'a dyn Fn() -> Facts) -> Self {
         let resource_account = (resource != "*").then_some(resource_account);
@@ -156,7 +164,7 @@ impl<'a> Conditions<'a> {
         }
     }
 
-    /// What the engine knows; the service is not asked about these, so it cannot say otherwise.
+    /// What the engine knows; the service cannot say otherwise, but for a second factor and another Region.
     fn global(&self, key: &str) -> Option<Cow<'_, str>> {
         let (caller, meta) = (self.caller, self.meta);
         let principal = caller.principal();
@@ -242,10 +250,14 @@ impl Context for Conditions<'_> {
             return self.principal_tag(name);
         }
         let facts = || self.facts.get_or_init(self.make_facts);
-        match key {
-            "aws:multifactorauthpresent" if facts().second_factor => return Some(vec!["true".into()]),
-            "aws:multifactorauthage" if facts().second_factor => return Some(vec!["0".into()]),
-            _ => {}
+        let said = match key {
+            "aws:multifactorauthpresent" if facts().second_factor => Some("true"),
+            "aws:multifactorauthage" if facts().second_factor => Some("0"),
+            "aws:requestedregion" => facts().region.as_deref(),
+            _ => None,
+        };
+        if let Some(said) = said {
+            return Some(vec![said.into()]);
         }
         let of_engine = key.starts_with("aws:") && !OF_SERVICES.iter().any(|head| key.starts_with(head));
         if of_engine {
@@ -431,6 +443,27 @@ mod tests {
                 ("aws:username", None),
             ],
         );
+    }
+
+    #[test]
+    fn a_question_about_another_region() {
+        let (caller, meta, clock) =
+            (caller(Principal::root(home()), PrincipalTraits::default()), CallMeta::system(), Still);
+        for (facts, region) in [
+            (Facts::default(), "eu-central-1"),
+            (Facts::default().in_region("us-east-1").with("aws:RequestedRegion", "eu-west-1"), "us-east-1"),
+        ] {
+            let conditions = Conditions {
+                caller: &caller,
+                meta: &meta,
+                now: clock.now(),
+                clock: &clock,
+                resource_account: None,
+                make_facts: &|| facts.clone(),
+                facts: OnceCell::new(),
+            };
+            assert_eq!(conditions.values("aws:requestedregion"), Some(vec![region.into()]));
+        }
     }
 
     #[test]

@@ -154,13 +154,18 @@ impl Engine {
             let seen = std::mem::take(&mut call.seen);
             let Some((name, audited)) = event else {
                 match self.commit(seen, writes, None).await? {
-                    Committed::Done => return Ok(()),
+                    Committed::Done => {
+                        // A job without an event may be there just to have the store's files cleared.
+                        self.erasure_wanted.store(true, Ordering::Release);
+                        return Ok(());
+                    }
                     Committed::Conflict => continue,
                 }
             };
             let head = self.service_event(jobs.event_source(), name, &account, &region);
             let mut record = Event::new(false);
             record.response_elements = audited.response_elements;
+            record.service_event_details = Some(audited.additional).filter(|details| *details != Value::Null);
             record.resources = Some(
                 audited
                     .resources

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use claviger_api::{Refusal, ServiceError};
 use claviger_audit::{Log, Prepared, Recorded, Value};
@@ -22,6 +22,7 @@ use crate::heavy::Heavy;
 use crate::integrity::Broken;
 use crate::operation::{Answer, Audited, Authorized, Operation, Outcome, Question, Writes};
 use crate::outbox::{OutboxRow, outbox_key};
+use crate::quota::{Charge, QuotaRule, Quotas};
 use crate::record::{RowKey, Seen};
 use crate::{ApiError, CallMeta, Caller, Chance, Clock, CommonError, Fault, trail};
 
@@ -65,6 +66,7 @@ pub struct Engine {
     pub(crate) erasure_wanted: AtomicBool,
     refusals: Mutex<(i64, u32)>,
     accounts: RwLock<Option<BTreeSet<String>>>,
+    quotas: OnceLock<Quotas>,
 }
 
 impl Engine {
@@ -107,6 +109,7 @@ impl Engine {
             erasure_wanted: AtomicBool::new(true),
             refusals: Mutex::default(),
             accounts: RwLock::default(),
+            quotas: OnceLock::new(),
             parts,
         };
         // Numbers run ahead of commits (several calls share one), so the log is asked which were used.
@@ -130,9 +133,9 @@ impl Engine {
     ) -> Result<Recorded<Answer<O::Response>>, Refusal> {
         let pending = self.parts.audit.open_call(trail::head(self, caller, meta, &O::ROW));
         let mut turn = None;
-        for _ in 0..COMMIT_RETRIES_MAX {
+        for run in 0..COMMIT_RETRIES_MAX {
             let mut call = Call::new(self, caller, meta);
-            let mut trace = Trace::default();
+            let mut trace = Trace { is_again: run > 0, ..Trace::default() };
             let result = self.attempt::<O>(&mut call, service, request, &mut trace).await;
             let (response, writes) = match result {
                 Ok(Outcome { response, writes }) => (Ok(response), writes),
@@ -184,7 +187,7 @@ impl Engine {
                 return Err(CommonError::Injected(error).into());
             }
         }
-        let resources = O::resolve(call, service, request).await?;
+        let resources = self.resolve_charged::<O>(call, service, request, trace.is_again).await?;
         let questions = O::questions(call, &resources, request);
         if questions.is_empty() && !O::UNGOVERNED {
             return Err(CommonError::AccessDenied(String::new()).into());
@@ -204,6 +207,39 @@ impl Engine {
         }
         let authorized = trace.authorized.insert(Authorized::new(resources, trace.decisions.clone()));
         O::perform(call, service, authorized, request).await
+    }
+
+    /// Names to records, with the call charged to the caller's account: before anything is looked up where the operation
+    /// alone says to which quota, otherwise as soon as the resources are known. What is refused later counts too.
+    async fn resolve_charged<O: Operation>(
+        &self,
+        call: &mut Call<'_>,
+        service: &O::Service,
+        request: &O::Request,
+        is_again: bool,
+    ) -> Result<O::Resources, O::Error> {
+        let quotas = self.quotas.get().filter(|_| !is_again);
+        let Some((quotas, rule)) = quotas.and_then(|quotas| Some((quotas, quotas.rule(&O::ROW)?))) else {
+            return O::resolve(call, service, request).await;
+        };
+        match rule {
+            QuotaRule::Always(group) => {
+                quotas.charge(call, &[Charge::one(group)])?;
+                O::resolve(call, service, request).await
+            }
+            QuotaRule::ByResource(otherwise) => {
+                let resources = O::resolve(call, service, request).await;
+                let charges = resources.as_ref().map(|resources| O::charges(resources, request)).unwrap_or_default();
+                let charges = if charges.is_empty() { vec![Charge::one(otherwise)] } else { charges };
+                quotas.charge(call, &charges)?;
+                resources
+            }
+        }
+    }
+
+    /// Limits how often accounts may call, from now on; without it nobody is limited. Only the first quotas count.
+    pub fn set_quotas(&self, quotas: Quotas) {
+        drop(self.quotas.set(quotas));
     }
 
     /// What the caller's own side allows.
@@ -478,11 +514,13 @@ struct Trace<O: Operation> {
     decisions: Vec<Decision>,
     audited: Audited,
     authorized: Option<Authorized<O>>,
+    /// Whether the call was run before, and so charged to its quota.
+    is_again: bool,
 }
 
 impl<O: Operation> Default for Trace<O> {
     fn default() -> Self {
-        Self { decisions: Vec::new(), audited: Audited::default(), authorized: None }
+        Self { decisions: Vec::new(), audited: Audited::default(), authorized: None, is_again: false }
     }
 }
 

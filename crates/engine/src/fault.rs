@@ -79,7 +79,7 @@ pub enum CommonError {
     AccessDenied(String),
     /// A check beyond the model's constraints failed.
     Validation(String),
-    /// The account asks for more at once than it is given room for.
+    /// The account asks for more at once, or more often, than it may.
     Throttled,
     /// A fault injected by the user of `claviger dev`.
     Injected(InjectedError),

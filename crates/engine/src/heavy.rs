@@ -26,7 +26,7 @@ pub(crate) struct Heavy {
 
 struct Pool {
     queues: Mutex<Queues>,
-    /// Told once for each piece of work, so that an idle worker takes it at once and the others sleep on.
+    /// Told once for each piece of work that finds a worker asleep: that one takes it at once and the others sleep on.
     work_came: Condvar,
 }
 
@@ -37,6 +37,9 @@ struct Queues {
     /// The accounts that have work waiting, each once; the first is served next and goes to the end.
     turns: VecDeque<Box<str>>,
     length: usize,
+    /// Workers that sleep and have not been told of work yet. Counts one too many for each that woke by itself, never
+    /// one too few: being zero means that nobody need be told.
+    asleep: usize,
     ended: bool,
 }
 
@@ -131,8 +134,15 @@ impl Pool {
 
     /// Whether there was room for it.
     fn put(&self, account: &str, work: Box<dyn Work>) -> bool {
-        let accepted = self.lock().put(account, work);
-        if accepted {
+        let (accepted, wakes) = {
+            let mut queues = self.lock();
+            let accepted = queues.put(account, work);
+            // While all are busy there is nobody to wake, and the call to the operating system is saved.
+            let wakes = accepted && queues.asleep > 0;
+            queues.asleep = queues.asleep.saturating_sub(usize::from(wakes));
+            (accepted, wakes)
+        };
+        if wakes {
             self.work_came.notify_one();
         }
         accepted
@@ -160,6 +170,7 @@ impl Pool {
             if let Some(work) = queues.next() {
                 return Some(work);
             }
+            queues.asleep = queues.asleep.saturating_add(1);
             queues = self.work_came.wait(queues).unwrap_or_else(PoisonError::into_inner);
         }
     }

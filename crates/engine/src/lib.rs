@@ -23,6 +23,7 @@ mod open;
 mod operation;
 mod operator;
 mod outbox;
+mod quota;
 mod record;
 mod seed;
 mod trail;
@@ -47,5 +48,6 @@ pub use operation::{
     ResourceRule, Writes,
 };
 pub use operator::{Command, CommandError, CommandWork, Commanded, EngineState, Operator};
+pub use quota::{Charge, NoQuotaGroup, QuotaGroup, QuotaRule, Quotas, ServiceQuotas};
 pub use record::{Record, Row, RowKey, Seen};
 pub use seed::Seed;

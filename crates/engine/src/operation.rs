@@ -11,6 +11,7 @@ use crate::authorize::Grant;
 use crate::call::Call;
 use crate::committer::{Change, Write};
 use crate::conditions::Facts;
+use crate::quota::Charge;
 use crate::record::{Record, RowKey};
 use crate::{ApiError, Fault};
 
@@ -185,6 +186,13 @@ pub trait Operation: Send + Sync + Sized + 'static {
         service: &Self::Service,
         request: &Self::Request,
     ) -> impl Future<Output = Result<Self::Resources, Self::Error>> + Send;
+
+    /// What the request takes from the request quotas, for an operation whose quota depends on what it names
+    /// ([`crate::QuotaRule::ByResource`]). Nothing means one request of the group that the rule has.
+    fn charges(resources: &Self::Resources, request: &Self::Request) -> Vec<Charge> {
+        let _ = (resources, request);
+        Vec::new()
+    }
 
     /// What must be allowed; all of it.
     fn questions(call: &Call<'_>, resources: &Self::Resources, request: &Self::Request) -> Vec<Question>;

@@ -1,6 +1,6 @@
 //! What conditions of policies may ask about a KMS request (reference/condition-keys.md).
 
-use claviger_api::kms::{OriginType, Tag};
+use claviger_api::kms::{MultiRegionKeyType, OriginType, Tag};
 use claviger_engine::{Call, Facts};
 use claviger_policy::{ConditionKey, KeyKind, Limits};
 
@@ -80,21 +80,33 @@ pub const KEY_POLICY_LIMITS: Limits = Limits {
 
 /// What every request about a key has.
 pub(crate) fn of_key(call: &Call<'_>, key: &Key, aliases: &[String]) -> Facts {
-    of_kind(call, key.spec.as_str(), key.usage.as_str())
+    let kind = match &key.multi_region {
+        Some(_) if key.is_replica() => Some(MultiRegionKeyType::Replica),
+        Some(_) => Some(MultiRegionKeyType::Primary),
+        None => None,
+    };
+    of_kind(call, key.spec.as_str(), key.usage.as_str(), key.origin, key.multi_region.is_some())
+        .with_some("kms:MultiRegionKeyType", kind.map(MultiRegionKeyType::as_str))
         .with_all("kms:ResourceAliases", aliases)
         .with_family("aws:ResourceTag/", key.tags.iter().map(|(name, value)| (name, value)))
 }
 
 /// What every request about a key has, and a request for a new one too. `kms:ViaService` is absent: no service calls
-/// for somebody here. `kms:MultiRegionKeyType` is absent: keys have one Region only.
-pub(crate) fn of_kind(call: &Call<'_>, spec: &'static str, usage: &'static str) -> Facts {
+/// for somebody here.
+pub(crate) fn of_kind(
+    call: &Call<'_>,
+    spec: &'static str,
+    usage: &'static str,
+    origin: OriginType,
+    multi_region: bool,
+) -> Facts {
     of_caller(call)
         .with("kms:KeySpec", spec)
         .with("kms:CustomerMasterKeySpec", spec)
         .with("kms:KeyUsage", usage)
         .with("kms:CustomerMasterKeyUsage", usage)
-        .with("kms:KeyOrigin", OriginType::AwsKms.as_str())
-        .with("kms:MultiRegion", "false")
+        .with("kms:KeyOrigin", origin.as_str())
+        .with("kms:MultiRegion", if multi_region { "true" } else { "false" })
 }
 
 /// What a request about an alias has on the alias's side.

@@ -36,6 +36,8 @@ pub enum KmsError {
     MalformedPolicy(String),
     /// A quota or size limit is reached.
     LimitExceeded(String),
+    /// Something else that is under way, or about to be, stands against it.
+    Conflict(String),
     /// The operation, or this use of it, is not offered.
     Unsupported(Option<String>),
     /// The call would have succeeded, and was asked not to do anything.
@@ -44,6 +46,12 @@ pub enum KmsError {
     InvalidGrantToken,
     /// A grant id is not of the form that ours have.
     InvalidGrantId,
+    /// The key material is not the one that the request says, or not of the kind that the key needs.
+    IncorrectKeyMaterial(String),
+    /// The time of an import token is over.
+    ExpiredImportToken,
+    /// An import token is not one of ours for this key.
+    InvalidImportToken,
     /// An error that belongs to no service.
     Common(CommonError),
 }
@@ -85,10 +93,14 @@ impl KmsError {
             Self::Tag(_) => "TagException",
             Self::MalformedPolicy(_) => "MalformedPolicyDocumentException",
             Self::LimitExceeded(_) => "LimitExceededException",
+            Self::Conflict(_) => "ConflictException",
             Self::Unsupported(_) => "UnsupportedOperationException",
             Self::DryRun => "DryRunOperationException",
             Self::InvalidGrantToken => "InvalidGrantTokenException",
             Self::InvalidGrantId => "InvalidGrantIdException",
+            Self::IncorrectKeyMaterial(_) => "IncorrectKeyMaterialException",
+            Self::ExpiredImportToken => "ExpiredImportTokenException",
+            Self::InvalidImportToken => "InvalidImportTokenException",
             Self::Common(CommonError::AccessDenied(_)) => "AccessDeniedException",
             Self::Common(CommonError::Validation(_)) => "ValidationException",
             Self::Common(CommonError::Throttled) => "ThrottlingException",
@@ -105,7 +117,9 @@ impl KmsError {
             | Self::InvalidKeyUsage(text)
             | Self::AlreadyExists(text)
             | Self::MalformedPolicy(text)
-            | Self::LimitExceeded(text) => Some(text.clone()),
+            | Self::Conflict(text)
+            | Self::LimitExceeded(text)
+            | Self::IncorrectKeyMaterial(text) => Some(text.clone()),
             Self::Disabled(arn) => Some(format!("{arn} is disabled.")),
             Self::IncorrectKey => {
                 Some("The key ID in the request does not identify a CMK that can perform this operation.".to_owned())
@@ -119,7 +133,9 @@ impl KmsError {
             | Self::InvalidMarker
             | Self::NotAuthorized
             | Self::InvalidGrantToken
-            | Self::InvalidGrantId => None,
+            | Self::InvalidGrantId
+            | Self::ExpiredImportToken
+            | Self::InvalidImportToken => None,
             Self::Common(_) => None,
         }
     }

@@ -12,7 +12,7 @@ use crate::recipient::Recipient;
 use crate::records::{
     Alias, Key, Listed, Material, alias_arn, alias_key, alias_of_key, facts_key, key_arn, material_key,
 };
-use crate::state::Permits;
+use crate::state::{Permits, pending_import};
 use claviger_crypto::MaterialId;
 
 /// Which forms of identifier an operation takes (reference/operations.md, column Id).
@@ -211,6 +211,11 @@ pub(crate) fn foreign_absent(principal: &Principal, action: &'static str) -> Kms
 
 /// One material of a key, opened.
 pub(crate) async fn material(call: &mut Call<'_>, key: &Key, id: &MaterialId) -> Result<Row<Material>, KmsError> {
+    // Of imported material the facts say whether it may serve: not once it was deleted, or its time has come although
+    // the job has not.
+    if key.material(id).is_some_and(|facts| !facts.is_present(call.now())) {
+        return Err(pending_import(key));
+    }
     let row_key = material_key(&key.region, &key.id, id);
     let row = call.row::<Material>(&row_key).await?;
     let Some(row) = row else { return Err(destroyed(call, key, Fault::RecordMissing(row_key.printable())).await?) };
@@ -224,6 +229,6 @@ pub(crate) async fn material(call: &mut Call<'_>, key: &Key, id: &MaterialId) ->
 async fn destroyed(call: &mut Call<'_>, key: &Key, fault: Fault) -> Result<KmsError, Fault> {
     Ok(match call.row::<Key>(&facts_key(&key.region, &key.id)).await? {
         None => KmsError::NotFound(format!("Key '{}' does not exist", key.arn())),
-        Some(now) => Permits::NotPendingDeletion.demand(&now.record).err().unwrap_or_else(|| fault.into()),
+        Some(now) => Permits::HasMaterial.demand(&now.record).err().unwrap_or_else(|| fault.into()),
     })
 }

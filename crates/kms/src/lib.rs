@@ -9,9 +9,13 @@ mod error;
 mod explain;
 mod find;
 mod grants;
+mod import_token;
+mod key_count;
+mod life;
 mod marker;
 mod operation;
 mod operations;
+mod quotas;
 mod recipient;
 mod records;
 mod state;
@@ -34,20 +38,30 @@ pub use explain::{SupposedUse, supposed_use};
 use operation::{EVENT_SOURCE, OnKey, row};
 use operations::{
     aliases, create_grant, create_key, decrypt, encrypt, generate_data_key, generate_data_key_pair, generate_random,
-    keys, lifecycle, list_grants, listing, macs, policies, re_encrypt, retire_grant, shared_secrets, signatures, tags,
+    import, keys, lifecycle, list_grants, listing, macs, policies, re_encrypt, replicas, retire_grant, rotation,
+    shared_secrets, signatures, tags,
 };
+pub use quotas::REQUEST_QUOTAS;
 
 /// The service's own state.
 pub struct Kms {
     /// Under which roots attestation documents are believed.
     attestation_roots: Arc<AttestationRoots>,
+    /// Keys of an account in a Region at most.
+    keys_max: u64,
 }
 
 impl Kms {
     /// A service that believes attestation documents under these roots.
     #[must_use]
     pub fn new(attestation_roots: AttestationRoots) -> Self {
-        Self { attestation_roots: Arc::new(attestation_roots) }
+        Self { attestation_roots: Arc::new(attestation_roots), keys_max: key_count::KEYS_MAX }
+    }
+
+    /// Lets an account have this many keys in a Region, instead of AWS's 100,000.
+    #[must_use]
+    pub fn with_keys_max(self, keys_max: u64) -> Self {
+        Self { keys_max, ..self }
     }
 }
 
@@ -88,11 +102,21 @@ pub async fn dispatch(
         Request::Decrypt(r) => call!(decrypt::Decrypt, r, Response::Decrypt),
         Request::Decapsulate(r) => call!(OnKey<shared_secrets::Decapsulate>, r, Response::Decapsulate),
         Request::DeleteAlias(r) => call!(aliases::DeleteAlias, r => DeleteAlias),
+        Request::DeleteImportedKeyMaterial(r) => {
+            call!(OnKey<import::DeleteImportedKeyMaterial>, r, Response::DeleteImportedKeyMaterial)
+        }
         Request::DeriveSharedSecret(r) => {
             call!(OnKey<shared_secrets::DeriveSharedSecret>, r, Response::DeriveSharedSecret)
         }
         Request::DescribeKey(r) => call!(OnKey<keys::DescribeKey>, r, Response::DescribeKey),
         Request::DisableKey(r) => call!(OnKey<lifecycle::DisableKey>, r => DisableKey),
+        Request::DisableKeyRotation(r) => call!(OnKey<rotation::DisableKeyRotation>, r => DisableKeyRotation),
+        Request::EnableKeyRotation(r) => call!(OnKey<rotation::EnableKeyRotation>, r => EnableKeyRotation),
+        Request::GetKeyRotationStatus(r) => {
+            call!(OnKey<rotation::GetKeyRotationStatus>, r, Response::GetKeyRotationStatus)
+        }
+        Request::ListKeyRotations(r) => call!(OnKey<rotation::ListKeyRotations>, r, Response::ListKeyRotations),
+        Request::RotateKeyOnDemand(r) => call!(OnKey<rotation::RotateKeyOnDemand>, r, Response::RotateKeyOnDemand),
         Request::EnableKey(r) => call!(OnKey<lifecycle::EnableKey>, r => EnableKey),
         Request::Encapsulate(r) => call!(OnKey<shared_secrets::Encapsulate>, r, Response::Encapsulate),
         Request::Encrypt(r) => call!(OnKey<encrypt::Encrypt>, r, Response::Encrypt),
@@ -117,7 +141,13 @@ pub async fn dispatch(
         Request::GenerateMac(r) => call!(OnKey<macs::GenerateMac>, r, Response::GenerateMac),
         Request::GenerateRandom(r) => call!(generate_random::GenerateRandom, r, Response::GenerateRandom),
         Request::GetKeyPolicy(r) => call!(OnKey<policies::GetKeyPolicy>, r, Response::GetKeyPolicy),
+        Request::GetParametersForImport(r) => {
+            call!(OnKey<import::GetParametersForImport>, r, Response::GetParametersForImport)
+        }
         Request::GetPublicKey(r) => call!(OnKey<keys::GetPublicKey>, r, Response::GetPublicKey),
+        Request::ImportKeyMaterial(r) => {
+            call!(OnKey<import::ImportKeyMaterial>, r, Response::ImportKeyMaterial)
+        }
         Request::ListAliases(r) => call!(aliases::ListAliases, r, Response::ListAliases),
         Request::ListGrants(r) => call!(OnKey<list_grants::ListGrants>, r, Response::ListGrants),
         Request::ListKeyPolicies(r) => call!(OnKey<policies::ListKeyPolicies>, r, Response::ListKeyPolicies),
@@ -128,6 +158,7 @@ pub async fn dispatch(
         }
         Request::PutKeyPolicy(r) => call!(OnKey<policies::PutKeyPolicy>, r => PutKeyPolicy),
         Request::ReEncrypt(r) => call!(re_encrypt::ReEncrypt, r, Response::ReEncrypt),
+        Request::ReplicateKey(r) => call!(replicas::ReplicateKey, r, Response::ReplicateKey),
         Request::RetireGrant(r) => call!(retire_grant::RetireGrant, r => RetireGrant),
         Request::RevokeGrant(r) => call!(OnKey<retire_grant::RevokeGrant>, r => RevokeGrant),
         Request::ScheduleKeyDeletion(r) => {
@@ -138,26 +169,17 @@ pub async fn dispatch(
         Request::UntagResource(r) => call!(OnKey<tags::UntagResource>, r => UntagResource),
         Request::UpdateAlias(r) => call!(aliases::UpdateAlias, r => UpdateAlias),
         Request::UpdateKeyDescription(r) => call!(OnKey<lifecycle::UpdateKeyDescription>, r => UpdateKeyDescription),
+        Request::UpdatePrimaryRegion(r) => call!(replicas::UpdatePrimaryRegion, r => UpdatePrimaryRegion),
         Request::Verify(r) => call!(OnKey<signatures::Verify>, r, Response::Verify),
         Request::VerifyMac(r) => call!(OnKey<macs::VerifyMac>, r, Response::VerifyMac),
         // Named one by one, so that an operation new to the interface has to be thought of here.
         Request::ConnectCustomKeyStore(_)
         | Request::CreateCustomKeyStore(_)
         | Request::DeleteCustomKeyStore(_)
-        | Request::DeleteImportedKeyMaterial(_)
         | Request::DescribeCustomKeyStores(_)
-        | Request::DisableKeyRotation(_)
         | Request::DisconnectCustomKeyStore(_)
-        | Request::EnableKeyRotation(_)
         | Request::GetKeyLastUsage(_)
-        | Request::GetKeyRotationStatus(_)
-        | Request::GetParametersForImport(_)
-        | Request::ImportKeyMaterial(_)
-        | Request::ListKeyRotations(_)
-        | Request::ReplicateKey(_)
-        | Request::RotateKeyOnDemand(_)
-        | Request::UpdateCustomKeyStore(_)
-        | Request::UpdatePrimaryRegion(_) => {
+        | Request::UpdateCustomKeyStore(_) => {
             let name = request.operation().name();
             let text = format!("{name} is not supported by this server yet.");
             engine.invalid(caller, meta, &row(name, false), KmsError::Unsupported(Some(text)).service_error())
@@ -247,7 +269,9 @@ pub async fn seed(engine: &Engine, key: SeedKey, now: Timestamp) -> Result<(), S
     let mut seed = Seed::new(engine, &facts.region, &facts.account);
     let placed = seed
         .run::<KmsError>(async |call| {
-            let (mut facts, mut writes) = create_key::place(call, facts, key.material).await?;
+            let (mut facts, mut writes) = create_key::place(call, facts, Some(key.material)).await?;
+            let counted = key_count::one_more(call, &facts.region, &facts.account, &facts.id, u64::MAX).await?;
+            counted.put(call, &mut writes)?;
             for name in &key.aliases {
                 aliases::place(call, &mut writes, &mut facts, name).await?;
             }

@@ -5,14 +5,14 @@ use std::marker::PhantomData;
 
 use claviger_api::kms::{GrantOperation, RecipientInfo};
 use claviger_engine::Value;
-use claviger_engine::{Audited, Authorized, Call, Facts, Grant, Operation, OperationRow, Outcome, Question};
+use claviger_engine::{Audited, Authorized, Call, Charge, Facts, Grant, Operation, OperationRow, Outcome, Question};
 
 use crate::find::{Forms, NamedKey, find};
 use crate::grants::{self, Use, token};
 use crate::operations::cipher::Pairs;
 use crate::recipient::Recipient;
 use crate::state::Permits;
-use crate::{Kms, KmsError};
+use crate::{Kms, KmsError, quotas};
 
 pub(crate) const EVENT_SOURCE: &str = "kms.amazonaws.com";
 
@@ -75,6 +75,12 @@ pub(crate) trait KeyOperation: Send + Sync + Sized + 'static {
         Some(Use::of(operation, Self::context(request)))
     }
 
+    /// What the request takes from the request quotas, where that depends on the key or on members of the request.
+    fn charges(request: &Self::Request, key: &NamedKey) -> Vec<Charge> {
+        let _ = request;
+        quotas::of_use(&[key.key().spec])
+    }
+
     /// What conditions may ask about the request, added to what they may ask about any request on the key.
     fn facts(request: &Self::Request, facts: Facts) -> Facts {
         let _ = request;
@@ -118,6 +124,10 @@ impl<O: KeyOperation> Operation for OnKey<O> {
         let mut key = find(call, O::key_id(request), O::FORMS, O::ACTION).await?;
         key.recipient = recipient;
         Ok(key)
+    }
+
+    fn charges(key: &NamedKey, request: &Self::Request) -> Vec<Charge> {
+        O::charges(request, key)
     }
 
     fn questions(_: &Call<'_>, key: &NamedKey, _: &Self::Request) -> Vec<Question> {

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use claviger_api::Timestamp;
-use claviger_api::kms::{KeySpec, KeyUsageType};
+use claviger_api::kms::{KeySpec, KeyUsageType, OriginType};
 use claviger_crypto::{DomainKeys, KeyId, KeyMaterial, MaterialId};
 use claviger_engine::{BadRecord, Fault, Reader, Record, RowKey, Writer};
 use claviger_policy::{Document, PrincipalName, UniqueId};
 
 use crate::conditions::KEY_POLICY_LIMITS;
+use crate::life::{MaterialFacts, MultiRegion, Rotation, material_id};
 
-/// The state that a key was put into. Enabled is only this one.
+/// The state that a key was put into. Enabled is only this one. AWS's Creating and Updating are not among them: here a
+/// change of several Regions is one commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyState {
     /// It may be used.
@@ -21,6 +23,13 @@ pub(crate) enum KeyState {
     PendingDeletion {
         /// When its material goes.
         at: Timestamp,
+    },
+    /// Its material, or some of it, has to be imported before it can be used.
+    PendingImport,
+    /// It is a primary key that will be pending deletion once its last replica is gone.
+    PendingReplicaDeletion {
+        /// The waiting period in days that begins then.
+        window_days: u32,
     },
 }
 
@@ -47,13 +56,23 @@ pub(crate) struct Key {
     pub(crate) policy: Arc<Document>,
     /// Its tags, by key.
     pub(crate) tags: Vec<(String, String)>,
-    /// INVARIANT (current material): never empty; the last element is what Encrypt uses, and each has its row.
-    pub(crate) materials: Vec<MaterialId>,
+    /// INVARIANT (materials): in the order of their coming; at most the last one waits for its rotation, and
+    /// [`Key::current`] is the last of the others. Empty only before the first import. Each has its row, unless it was
+    /// imported and is no longer present.
+    pub(crate) materials: Vec<MaterialFacts>,
     /// The names of its aliases in order, the same as its rows [`alias_of_key`]; `None` in a record that is older than
     /// this list. Read it through [`crate::find::NamedKey::aliases`].
     pub(crate) aliases: Option<Vec<String>>,
     /// Whether a grant was ever made on it: without one, nobody looks for any. Never unset.
     pub(crate) has_grants: bool,
+    /// Where its material comes from; never changes.
+    pub(crate) origin: OriginType,
+    /// Automatic rotation; `None` while it is off.
+    pub(crate) rotation: Option<Rotation>,
+    /// Rotations on demand so far, which are limited for the life of the key.
+    pub(crate) on_demand_rotations: u32,
+    /// The Regions of a multi-Region key.
+    pub(crate) multi_region: Option<MultiRegion>,
 }
 
 impl Key {
@@ -61,14 +80,6 @@ impl Key {
     #[must_use]
     pub(crate) fn arn(&self) -> String {
         key_arn(&self.region, &self.account, &self.id)
-    }
-
-    /// The material that Encrypt uses.
-    ///
-    /// # Errors
-    /// A [`Fault`] when the record has none.
-    pub(crate) fn current(&self) -> Result<&MaterialId, Fault> {
-        self.materials.last().ok_or_else(|| Fault::RecordMalformed(facts_key(&self.region, &self.id).printable()))
     }
 }
 
@@ -100,6 +111,12 @@ pub(crate) fn material_key(region: &str, id: &str, material: &MaterialId) -> Row
     RowKey::new("key", &of_key(region, id), &format!("material/{material}"))
 }
 
+/// The common start of the rows of a key's materials.
+#[must_use]
+pub(crate) fn materials_of(region: &str, id: &str) -> RowKey {
+    RowKey::new("key", &of_key(region, id), "material/")
+}
+
 /// The row that lists a key under its account; `""` gives the common start of all.
 #[must_use]
 pub(crate) fn listed_key(region: &str, account: &str, id: &str) -> RowKey {
@@ -129,27 +146,21 @@ impl Record for Key {
         #[rustfmt::skip]
         let Self {
             id, account, region, spec, usage, created, description, state, policy, tags, materials, aliases, has_grants,
+            origin, rotation, on_demand_rotations, multi_region,
         } = self;
-        let mut writer = Writer::record(KEY, 3);
+        let mut writer = Writer::record(KEY, 4);
         writer.text(id);
         writer.text(account);
         writer.text(region);
         writer.i64(created.millis());
         writer.text(description);
-        match state {
-            KeyState::Enabled => writer.u8(1),
-            KeyState::Disabled => writer.u8(2),
-            KeyState::PendingDeletion { at } => {
-                writer.u8(3);
-                writer.i64(at.millis());
-            }
-        }
+        write_state(&mut writer, state);
         writer.text(policy.text());
         writer.list(tags.iter(), |writer, (key, value)| {
             writer.text(key);
             writer.text(value);
         });
-        writer.list(materials.iter(), |writer, id| writer.bytes(id.as_bytes()));
+        writer.list(materials.iter(), |writer, material| material.write(writer));
         writer.text(spec.as_str());
         writer.text(usage.as_str());
         writer.option(aliases.as_ref(), |writer, names| {
@@ -160,23 +171,26 @@ impl Record for Key {
             writer.text(id.as_str());
         });
         writer.bool(*has_grants);
+        writer.text(origin.as_str());
+        writer.option(rotation.as_ref(), |writer, rotation| rotation.write(writer));
+        writer.u32(*on_demand_rotations);
+        writer.option(multi_region.as_ref(), |writer, regions| regions.write(writer));
         Ok(writer.finish())
     }
 
     fn decode(bytes: &[u8], _: &DomainKeys) -> Result<Self, BadRecord> {
-        let (mut reader, version) = Reader::record(bytes, KEY, 3)?;
+        let (mut reader, version) = Reader::record(bytes, KEY, 4)?;
         let (id, account, region) = (text(&mut reader)?, text(&mut reader)?, text(&mut reader)?);
         let created = Timestamp::from_millis(reader.i64()?);
         let description = text(&mut reader)?;
-        let state = match reader.u8()? {
-            1 => KeyState::Enabled,
-            2 => KeyState::Disabled,
-            3 => KeyState::PendingDeletion { at: Timestamp::from_millis(reader.i64()?) },
-            _ => return Err(BadRecord),
-        };
+        let state = read_state(&mut reader)?;
         let policy = Document::parse_key_policy(reader.text()?, &KEY_POLICY_LIMITS).map_err(|_| BadRecord)?;
         let tags = reader.list(|reader| Ok((text(reader)?, text(reader)?)))?;
-        let materials = reader.list(|reader| material_id(reader.bytes()?))?;
+        let materials = match version {
+            // Before materials were described, none was rotated and none was imported.
+            1..=3 => reader.list(|reader| Ok(MaterialFacts::current(material_id(reader.bytes()?)?, created, None)))?,
+            _ => reader.list(MaterialFacts::read)?,
+        };
         let (spec, usage, aliases) = match version {
             // Before specs were stored, every key was symmetric.
             1 => (KeySpec::SymmetricDefault, KeyUsageType::EncryptDecrypt, None),
@@ -190,17 +204,52 @@ impl Record for Key {
             1 | 2 => (Vec::new(), false),
             _ => (reader.list(binding)?, reader.bool()?),
         };
+        let (origin, rotation, on_demand_rotations, multi_region) = match version {
+            1..=3 => (OriginType::AwsKms, None, 0, None),
+            _ => {
+                let origin = OriginType::parse(reader.text()?).ok_or(BadRecord)?;
+                (origin, reader.option(Rotation::read)?, reader.u32()?, reader.option(MultiRegion::read)?)
+            }
+        };
         reader.end()?;
-        if materials.is_empty() {
+        if materials.is_empty() && origin != OriginType::External {
             return Err(BadRecord);
         }
         let policy = Arc::new(policy.with_bindings(bindings));
         #[rustfmt::skip]
         let key = Self {
             id, account, region, spec, usage, created, description, state, policy, tags, materials, aliases, has_grants,
+            origin, rotation, on_demand_rotations, multi_region,
         };
         Ok(key)
     }
+}
+
+fn write_state(writer: &mut Writer, state: &KeyState) {
+    match state {
+        KeyState::Enabled => writer.u8(1),
+        KeyState::Disabled => writer.u8(2),
+        KeyState::PendingDeletion { at } => {
+            writer.u8(3);
+            writer.i64(at.millis());
+        }
+        KeyState::PendingImport => writer.u8(4),
+        KeyState::PendingReplicaDeletion { window_days } => {
+            writer.u8(5);
+            writer.u32(*window_days);
+        }
+    }
+}
+
+fn read_state(reader: &mut Reader<'_>) -> Result<KeyState, BadRecord> {
+    Ok(match reader.u8()? {
+        1 => KeyState::Enabled,
+        2 => KeyState::Disabled,
+        3 => KeyState::PendingDeletion { at: Timestamp::from_millis(reader.i64()?) },
+        4 => KeyState::PendingImport,
+        5 => KeyState::PendingReplicaDeletion { window_days: reader.u32()? },
+        _ => return Err(BadRecord),
+    })
 }
 
 /// A principal that the policy names, and the unique id that it had when the policy was saved.
@@ -213,16 +262,28 @@ pub(crate) fn text(reader: &mut Reader<'_>) -> Result<String, BadRecord> {
     reader.text().map(str::to_owned)
 }
 
-fn material_id(bytes: &[u8]) -> Result<MaterialId, BadRecord> {
-    <[u8; 32]>::try_from(bytes).map(MaterialId::from_bytes).map_err(|_| BadRecord)
-}
-
 /// One material of a key, open in memory and wrapped in its row.
 pub(crate) struct Material {
     /// The key itself, which acts and never shows itself.
     pub(crate) material: KeyMaterial,
     /// Which material of which key it is; bound into the wrapping.
     pub(crate) id: MaterialId,
+}
+
+impl Material {
+    pub(crate) const fn of(material: KeyMaterial) -> Self {
+        let id = material.material_id();
+        Self { material, id }
+    }
+
+    /// The same again, for the row of a related key in another Region.
+    ///
+    /// # Errors
+    /// A [`Fault`] when it does not open under the keys that just wrapped it.
+    pub(crate) fn copied(&self, keys: &DomainKeys) -> Result<Self, Fault> {
+        let wrapped = self.material.wrap(keys, self.id.as_bytes())?;
+        Ok(Self::of(KeyMaterial::unwrap(keys, self.material.key_id(), self.id.as_bytes(), &wrapped)?))
+    }
 }
 
 impl Record for Material {
@@ -293,8 +354,9 @@ impl Record for Listed {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+    use claviger_api::kms::RotationType;
     use claviger_crypto::{EncryptionContext, SymmetricMaterial, UnsealSecret};
     use claviger_engine::Deployment;
     use claviger_secret::{SecretArray, SecretBytes};
@@ -302,6 +364,7 @@ pub(crate) mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::life::Import;
 
     const ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
     const POLICY: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:root"},"Action":"kms:*","Resource":"*"}]}"#;
@@ -324,6 +387,10 @@ pub(crate) mod tests {
         Deployment::unseal(&store, &UnsealSecret::file(secret).unwrap()).await.unwrap().keys
     }
 
+    fn made(byte: u8, since: i64) -> MaterialFacts {
+        MaterialFacts::current(MaterialId::from_bytes([byte; 32]), Timestamp::from_millis(since), None)
+    }
+
     fn key(state: KeyState) -> Key {
         Key {
             id: ID.to_owned(),
@@ -336,9 +403,13 @@ pub(crate) mod tests {
             state,
             policy: Arc::new(Document::parse_key_policy(POLICY, &KEY_POLICY_LIMITS).unwrap()),
             tags: vec![("a".to_owned(), "1".to_owned()), ("b".to_owned(), String::new())],
-            materials: vec![MaterialId::from_bytes([7; 32]), MaterialId::from_bytes([8; 32])],
+            materials: [7, 8].map(|byte| made(byte, 1_790_000_000_123)).into(),
             aliases: None,
             has_grants: false,
+            origin: OriginType::AwsKms,
+            rotation: None,
+            on_demand_rotations: 0,
+            multi_region: None,
         }
     }
 
@@ -395,14 +466,92 @@ pub(crate) mod tests {
     #[tokio::test]
     async fn facts_with_bindings_stay_readable() {
         let (keys, stored) = (keys().await, file("facts-3-grants"));
-        assert_eq!(granting().encode(&keys).unwrap(), stored);
+        // Version 3, whose keys had one Region and no rotation, and whose material was made here.
         let read = Key::decode(&stored, &keys).unwrap();
         assert_eq!((read.has_grants, read.policy.bindings()), (true, granting().policy.bindings()));
         assert_eq!(read.policy.bindings().len(), 1);
-        assert_eq!(read.encode(&keys).unwrap(), stored);
+        assert_eq!(read.encode(&keys).unwrap(), granting().encode(&keys).unwrap());
         for at in 0..stored.len() {
             assert!(Key::decode(stored.get(..at).unwrap(), &keys).is_err(), "cut at {at}");
         }
+    }
+
+    /// A key that rotates, in three Regions.
+    fn rotating() -> Key {
+        let (since, next) = (Timestamp::from_millis(1_790_000_000_500), Timestamp::from_millis(1_797_776_000_500));
+        let rotated = MaterialFacts { rotation: Some(RotationType::Automatic), ..made(8, 1_790_000_000_500) };
+        Key {
+            id: "mrk-1234abcd12ab34cd56ef1234567890ab".to_owned(),
+            materials: vec![made(7, 1_790_000_000_123), rotated],
+            rotation: Some(Rotation { period_days: 90, since, next }),
+            on_demand_rotations: 3,
+            multi_region: Some(MultiRegion {
+                primary: "eu-central-1".to_owned(),
+                replicas: vec!["eu-west-1".to_owned(), "us-east-1".to_owned()],
+            }),
+            ..key(KeyState::PendingReplicaDeletion { window_days: 7 })
+        }
+    }
+
+    /// A key with an imported material that is gone, one that will expire, and one that waits.
+    fn imported() -> Key {
+        let import = |present, expires, description: Option<&str>| Import {
+            at: Timestamp::from_millis(1_790_000_000_700),
+            expires,
+            present,
+            description: description.map(str::to_owned),
+        };
+        let expires = Some(Timestamp::from_millis(1_800_000_000_000));
+        let rotation = Some(RotationType::OnDemand);
+        Key {
+            origin: OriginType::External,
+            on_demand_rotations: 1,
+            materials: vec![
+                MaterialFacts { import: Some(import(false, None, None)), ..made(7, 1_790_000_000_200) },
+                MaterialFacts { rotation, import: Some(import(true, expires, Some("two"))), ..made(8, 1) },
+                MaterialFacts { since: None, import: Some(import(true, None, Some(""))), ..made(9, 0) },
+            ],
+            ..key(KeyState::PendingImport)
+        }
+    }
+
+    #[tokio::test]
+    async fn facts_of_a_life_stay_readable() {
+        let keys = keys().await;
+        let empty = Key { materials: Vec::new(), ..imported() };
+        for (name, key) in
+            [("facts-4-rotating", rotating()), ("facts-4-imported", imported()), ("facts-4-empty", empty)]
+        {
+            let stored = file(name);
+            assert_eq!(key.encode(&keys).unwrap(), stored, "{name}");
+            let read = Key::decode(&stored, &keys).unwrap();
+            assert_eq!(
+                (read.state, read.origin, read.on_demand_rotations),
+                (key.state, key.origin, key.on_demand_rotations)
+            );
+            assert_eq!((read.rotation, &read.multi_region), (key.rotation, &key.multi_region));
+            assert_eq!(read.materials, key.materials);
+            assert_eq!(read.encode(&keys).unwrap(), stored);
+            for at in 0..stored.len() {
+                assert!(Key::decode(stored.get(..at).unwrap(), &keys).is_err(), "{name} cut at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn which_material_is_used() {
+        let key = imported();
+        let id = |byte| MaterialId::from_bytes([byte; 32]);
+        let (early, late) = (Timestamp::from_millis(1_799_999_999_999), Timestamp::from_millis(1_800_000_000_000));
+        assert_eq!(key.current(), Ok(&id(8)), "the one that waits is not current");
+        let usable = |now| [7, 8, 9, 10].map(|byte| key.is_usable(&id(byte), now));
+        assert_eq!(usable(early), [false, true, false, false]);
+        assert_eq!(usable(late), [false; 4], "expired");
+        assert!(key.lacks_material(early), "the first one is gone");
+        let whole = Key { materials: key.materials[1..].to_vec(), ..key.clone() };
+        assert_eq!((whole.lacks_material(early), whole.lacks_material(late)), (false, true));
+        let waiting = Key { materials: key.materials[2..].to_vec(), ..key };
+        assert!(waiting.lacks_material(early) && waiting.current().is_err());
     }
 
     #[tokio::test]
@@ -439,8 +588,13 @@ pub(crate) mod tests {
     async fn make() {
         let keys = keys().await;
         let material = Material { id: material().material_id(), material: KeyMaterial::Symmetric(material()) };
-        let records =
-            [("material", material.encode(&keys).unwrap()), ("facts-3-grants", granting().encode(&keys).unwrap())];
+        let empty = Key { materials: Vec::new(), ..imported() };
+        let records = [
+            ("material", material.encode(&keys).unwrap()),
+            ("facts-4-rotating", rotating().encode(&keys).unwrap()),
+            ("facts-4-imported", imported().encode(&keys).unwrap()),
+            ("facts-4-empty", empty.encode(&keys).unwrap()),
+        ];
         for (name, bytes) in records {
             if !std::path::Path::new(&path(name)).exists() {
                 std::fs::write(path(name), hex::encode(bytes) + "\n").unwrap();
@@ -479,7 +633,8 @@ pub(crate) mod tests {
                 _ => KeyState::PendingDeletion { at: Timestamp::from_millis(at) },
             };
             let created = Timestamp::from_millis(created);
-            let materials = materials.into_iter().map(MaterialId::from_bytes).collect();
+            let made = |id| MaterialFacts::current(MaterialId::from_bytes(id), created, None);
+            let materials = materials.into_iter().map(made).collect();
             let written = Key { description, tags, created, materials, aliases, has_grants, ..key(state) };
             let bytes = written.encode(&keys).unwrap();
             let read = Key::decode(&bytes, &keys).unwrap();

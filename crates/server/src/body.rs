@@ -9,6 +9,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 
 use crate::limits::Limits;
+use crate::timer::within;
 
 /// Why a body could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,10 +101,8 @@ pub(crate) async fn read(
         }
         return Err(BodyFault::TooLarge);
     }
-    let result = match tokio::time::timeout(limits.body_time, collect(&mut body, announced, limits, budget)).await {
-        Ok(result) => result,
-        Err(_) => Err(BodyFault::TimedOut),
-    };
+    let collected = within(limits.body_time, collect(&mut body, announced, limits, budget)).await;
+    let result = collected.unwrap_or(Err(BodyFault::TimedOut));
     if result.as_ref().is_err_and(|fault| *fault == BodyFault::TooLarge) {
         discard(&mut body, limits).await;
     }

@@ -25,6 +25,7 @@ use crate::handler::{CallFault, Connection, Handler};
 use crate::limits::Limits;
 use crate::pulse::{Pulse, Verdict, Watched};
 use crate::server::{InCall, Phase, Shared};
+use crate::timer::within;
 
 /// The protocol side of a server, set up once.
 pub(crate) type Protocol = Builder<TokioExecutor>;
@@ -176,10 +177,10 @@ async fn finish<H: Handler>(
         drop(call);
         response
     });
-    let fault = match tokio::time::timeout(state.shared.limits.call_time, outcome).await {
-        Ok(Ok(response)) => return response,
-        Ok(Err(Panicked)) => CallFault::Panicked,
-        Err(_) => CallFault::TimedOut,
+    let fault = match within(state.shared.limits.call_time, outcome).await {
+        Some(Ok(response)) => return response,
+        Some(Err(Panicked)) => CallFault::Panicked,
+        None => CallFault::TimedOut,
     };
     state.shared.metrics.call_failed(fault);
     state.handler.failed(fault)

@@ -1,31 +1,45 @@
 //! Request ids.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use claviger_engine::Chance;
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
 
+/// For how many ids randomness is drawn at once: a draw costs as much for one as for all of these.
+const DRAWN: usize = 16;
+
 /// Makes request ids: version 4 UUIDs in text form.
 pub(crate) struct Identifiers {
     chance: Arc<dyn Chance>,
+    drawn: Mutex<Vec<[u8; 16]>>,
     without_chance: AtomicU64,
 }
 
 impl Identifiers {
     pub(crate) fn new(chance: Arc<dyn Chance>) -> Self {
-        Self { chance, without_chance: AtomicU64::new(0) }
+        Self { chance, drawn: Mutex::default(), without_chance: AtomicU64::new(0) }
     }
 
     /// A fresh id. When there is no randomness the id is a counter: an answer without an id would help nobody, and
     /// nothing relies on ids being hard to guess.
     pub(crate) fn next(&self) -> String {
-        let mut bytes = [0_u8; 16];
-        if self.chance.fill(&mut bytes).is_err() {
-            bytes = u128::from(self.without_chance.fetch_add(1, Ordering::Relaxed)).to_be_bytes();
+        let bytes = self.draw();
+        uuid_text(
+            bytes.unwrap_or_else(|| u128::from(self.without_chance.fetch_add(1, Ordering::Relaxed)).to_be_bytes()),
+        )
+    }
+
+    fn draw(&self) -> Option<[u8; 16]> {
+        let mut drawn = self.drawn.lock().unwrap_or_else(PoisonError::into_inner);
+        if drawn.is_empty() {
+            let mut bytes = [0; DRAWN * 16];
+            self.chance.fill(&mut bytes).ok()?;
+            let (ids, _) = bytes.as_chunks::<16>();
+            drawn.extend_from_slice(ids);
         }
-        uuid_text(bytes)
+        drawn.pop()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Work that repeats.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -38,13 +40,36 @@ where
     }))
 }
 
+/// What the future gives, or `None` when it takes longer. The timer is set only when the future has to wait, so one that
+/// is ready at once costs none.
+pub(crate) async fn within<F: Future>(time: Duration, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let at_once = poll_fn(|context| {
+        Poll::Ready(match future.as_mut().poll(context) {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        })
+    });
+    match at_once.await {
+        Some(output) => Some(output),
+        None => tokio::time::timeout(time, future).await.ok(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
-    use super::every;
+    use super::{every, within};
+
+    #[tokio::test]
+    async fn what_takes_too_long_is_given_up() {
+        assert_eq!(within(Duration::ZERO, async { 7 }).await, Some(7), "what is ready takes no time");
+        assert_eq!(within(Duration::from_secs(60), tokio::task::yield_now()).await, Some(()));
+        assert_eq!(within(Duration::from_millis(1), std::future::pending::<()>()).await, None);
+    }
 
     #[tokio::test]
     async fn it_repeats_until_dropped() {

@@ -2,15 +2,15 @@
 
 use claviger_api::{Operation, Protocol, Refusal};
 use http::request::Parts;
-use http::{Method, header};
+use http::{HeaderName, Method, header};
 
 use crate::{form, generated};
 
-const TARGET: &str = "x-amz-target";
+const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 
 /// The protocol a request is to be answered in, also when nothing else about it can be understood.
 pub fn protocol(head: &Parts) -> Protocol {
-    if head.headers.contains_key(TARGET) || media_type(head).starts_with("application/x-amz-json-") {
+    if head.headers.contains_key(&TARGET) || media_type(head).starts_with("application/x-amz-json-") {
         Protocol::Json
     } else {
         Protocol::Query
@@ -48,7 +48,7 @@ fn json_operation(head: &Parts) -> Result<Operation, Refusal> {
     if !matches!(media_type(head), "application/x-amz-json-1.0" | "application/x-amz-json-1.1") {
         return Err(Refusal::UnknownOperation);
     }
-    let mut targets = head.headers.get_all(TARGET).iter();
+    let mut targets = head.headers.get_all(&TARGET).iter();
     let (Some(target), None) = (targets.next(), targets.next()) else {
         return Err(Refusal::UnknownOperation);
     };

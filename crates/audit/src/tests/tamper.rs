@@ -178,7 +178,7 @@ fn rehashed(mut previous: Hash, mut sequence: u64, lines: &[Vec<u8>], alter: imp
             Kind::Checkpoint { signature } => Some(signature),
             _ => None,
         };
-        render(&mut out, &hash, sequence, &body, signature.as_ref().map(|signature| signature.as_slice()));
+        render(&mut out, &hash, sequence, &[&body], signature.as_ref().map(|signature| signature.as_slice()));
         (previous, sequence) = (hash, sequence + 1);
     }
     out

@@ -9,6 +9,7 @@ mod faults;
 mod heavy;
 mod operator;
 mod outbox;
+mod quota;
 mod tamper;
 mod toy;
 
@@ -28,12 +29,12 @@ use toy::{Ask, Toy, ToyOperation};
 
 const START: i64 = 1_790_000_000_000;
 
-/// A clock that only moves when it is told to.
-pub(crate) struct TestClock(pub(crate) AtomicI64);
+/// Clocks that only move when they are told to: the movable one and the wall's.
+pub(crate) struct TestClock(pub(crate) AtomicI64, pub(crate) AtomicI64);
 
 impl Clock for TestClock {
     fn wall(&self) -> Timestamp {
-        Timestamp::from_millis(START)
+        Timestamp::from_millis(self.1.load(Ordering::SeqCst))
     }
 
     fn now(&self) -> Timestamp {
@@ -89,7 +90,7 @@ impl Kit {
             disk: tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap(),
             script: store.script(),
             store: Arc::new(store),
-            clock: Arc::new(TestClock(AtomicI64::new(START))),
+            clock: Arc::new(TestClock(AtomicI64::new(START), AtomicI64::new(START))),
             keys: Arc::new(DomainKeys::generate().unwrap()),
             next_request: AtomicU64::new(1),
         }
@@ -167,8 +168,12 @@ impl Kit {
 }
 
 pub(crate) async fn caller(engine: &Engine) -> Caller {
+    caller_of(engine, "111122223333").await
+}
+
+pub(crate) async fn caller_of(engine: &Engine, account: &str) -> Caller {
     let claim = SignatureClaim {
-        access_key_id: "111122223333".to_owned(),
+        access_key_id: account.to_owned(),
         date: "20260921".to_owned(),
         region: "eu-central-1".to_owned(),
         service: "kms".to_owned(),

@@ -3,9 +3,9 @@
 use claviger_api::ServiceError;
 use claviger_crypto::DomainKeys;
 use claviger_engine::{
-    ApiError, Audited, Authorized, BadRecord, BoxFuture, Call, CommonError, CommonNames, Due, DueJob, Fault,
-    JobOutcome, Jobs, Named, Operation, OperationRow, Outcome, Question, Reader, Record, ResourceRule, RowKey, Value,
-    Writer, Writes,
+    ApiError, Audited, Authorized, BadRecord, BoxFuture, Call, Charge, CommonError, CommonNames, Due, DueJob, Fault,
+    JobOutcome, Jobs, Named, Operation, OperationRow, Outcome, Question, QuotaGroup, QuotaRule, Reader, Record,
+    ResourceRule, RowKey, ServiceQuotas, Value, Writer, Writes,
 };
 
 pub(crate) struct Toy;
@@ -45,7 +45,19 @@ pub(crate) enum Ask {
     Reckon(Option<u32>),
     /// Removes a note when the clock is there.
     DropAt(String, i64),
+    /// Names something that is not there.
+    Nothing,
 }
+
+/// Asks for heavy work have a quota of their own.
+pub(crate) const LIGHT: QuotaGroup = QuotaGroup { name: "light", rate: 10, rate_in: &[("us-east-1", 20)] };
+pub(crate) const HEAVY: QuotaGroup = QuotaGroup::new("heavy", 2);
+
+pub(crate) const QUOTAS: ServiceQuotas = ServiceQuotas {
+    event_source: "toy.test",
+    rule: |operation| (operation == "Ask").then_some(QuotaRule::ByResource(LIGHT)),
+    groups: || vec![LIGHT, HEAVY],
+};
 
 pub(crate) struct ToyError(CommonError);
 
@@ -88,8 +100,15 @@ impl Operation for ToyOperation {
     type Resources = ();
     const ROW: OperationRow = OperationRow { name: "Ask", event_source: "toy.test", read_only: false };
 
-    async fn resolve(_: &mut Call<'_>, _: &Toy, _: &Ask) -> Result<(), ToyError> {
+    async fn resolve(_: &mut Call<'_>, _: &Toy, ask: &Ask) -> Result<(), ToyError> {
+        if matches!(ask, Ask::Nothing) {
+            return Err(CommonError::Validation("nothing".to_owned()).into());
+        }
         Ok(())
+    }
+
+    fn charges((): &(), ask: &Ask) -> Vec<Charge> {
+        if matches!(ask, Ask::Reckon(_)) { vec![Charge::one(HEAVY)] } else { Vec::new() }
     }
 
     fn questions(call: &Call<'_>, (): &(), _: &Ask) -> Vec<Question> {
@@ -137,6 +156,7 @@ impl Operation for ToyOperation {
                     writes.delete(note_key(name));
                 }
             }
+            Ask::Nothing => {}
             Ask::DropAt(name, at) => {
                 let at = claviger_api::Timestamp::from_millis(*at);
                 Due::plan(call, &mut writes, "toy", at, name).await?;

@@ -14,6 +14,7 @@ use crate::KmsError;
 use crate::algorithms::{Algorithm, oaep_hash};
 use crate::find::{Forms, NamedKey, find, material};
 use crate::records::{Key, facts_key};
+use crate::state::pending_import;
 
 /// An encryption context as the request carries it.
 pub(crate) type Pairs = BTreeMap<String, String>;
@@ -129,8 +130,10 @@ impl<'a> Method<'a> {
                 if header.key_id.to_string() != key.id {
                     return Err(KmsError::IncorrectKey);
                 }
-                if !key.materials.contains(&header.material_id) {
-                    return Err(KmsError::InvalidCiphertext);
+                if !key.is_usable(&header.material_id, call.now()) {
+                    // Material whose time has come, although the job has not, may come back with the next import.
+                    let expired = key.material(&header.material_id).is_some_and(|facts| !facts.is_pending());
+                    return Err(if expired { pending_import(key) } else { KmsError::InvalidCiphertext });
                 }
                 let row = material(call, key, &header.material_id).await?;
                 let symmetric = row.record.material.symmetric().ok_or(Fault::Cryptography)?;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use claviger_api::kms::{
-    CreateKeyRequest, CreateKeyResponse, CustomerMasterKeySpec, KeySpec, KeyUsageType, OriginType,
+    CreateKeyRequest, CreateKeyResponse, CustomerMasterKeySpec, KeySpec, KeyUsageType, MultiRegionKeyType, OriginType,
 };
 use claviger_api::{Timestamp, Valid};
-use claviger_crypto::{KeyId, KeyMaterial, MaterialSpec};
+use claviger_crypto::{ImportWrapping, KeyId, KeyMaterial, MaterialSpec};
 use claviger_engine::Value;
 use claviger_engine::{
     Audited, Authorized, Call, Facts, Fault, Named, Operation, OperationRow, Outcome, Question, ResourceRule, Writes,
@@ -18,9 +18,10 @@ use super::policies::{checked_policy, default_policy};
 use super::tags::checked_tags;
 use crate::algorithms::{material_spec, rows};
 use crate::conditions::{of_kind, with_tags};
+use crate::life::{MaterialFacts, MultiRegion};
 use crate::operation::row;
 use crate::records::{Key, KeyState, Listed, Material, facts_key, listed_key, material_key};
-use crate::{Kms, KmsError};
+use crate::{Kms, KmsError, key_count};
 
 pub(crate) struct CreateKey;
 
@@ -46,23 +47,26 @@ impl Operation for CreateKey {
 
     fn facts(call: &Call<'_>, kind: &Kind, request: &Self::Request, _: &Question) -> Facts {
         let bypass = request.bypass_policy_lockout_safety_check.map(|bypass| bypass.to_string());
-        let facts = of_kind(call, kind.spec.as_str(), kind.usage.as_str())
+        let facts = of_kind(call, kind.spec.as_str(), kind.usage.as_str(), kind.origin, kind.multi_region)
+            .with_some("kms:MultiRegionKeyType", kind.multi_region.then_some(MultiRegionKeyType::Primary.as_str()))
             .with_some("kms:BypassPolicyLockoutSafetyCheck", bypass);
         with_tags(facts, request.tags.as_deref().unwrap_or_default())
     }
 
     async fn perform(
         call: &mut Call<'_>,
-        _: &Kms,
+        kms: &Kms,
         authorized: &Authorized<Self>,
         request: &Self::Request,
     ) -> Result<Outcome<CreateKeyResponse>, KmsError> {
         let tags = checked_tags(request.tags.as_deref().unwrap_or_default(), &[])?;
-        let id = call.uuid()?;
+        let Kind { spec, usage, made_of, origin, multi_region } = *authorized.resources();
+        let key_id = KeyId::from_random(call.random()?, multi_region);
         let (region, account) = (call.caller().region().to_owned(), call.caller().account().to_owned());
-        let Kind { spec, usage, made_of } = *authorized.resources();
+        let lone = |primary: &String| MultiRegion { primary: primary.clone(), replicas: Vec::new() };
+        let multi_region = multi_region.then(|| lone(&region));
         let mut key = Key {
-            id,
+            id: key_id.to_string(),
             policy: Arc::new(default_policy(&account)?),
             account,
             region,
@@ -75,19 +79,28 @@ impl Operation for CreateKey {
             materials: Vec::new(),
             aliases: Some(Vec::new()),
             has_grants: false,
+            origin,
+            rotation: None,
+            on_demand_rotations: 0,
+            multi_region,
         };
         if let Some(text) = &request.policy {
             let bypass = request.bypass_policy_lockout_safety_check == Some(true);
             key.policy = Arc::new(checked_policy(call, text, &key, &[], bypass).await?);
         }
-        let key_id = KeyId::parse(&key.id).map_err(|_| Fault::Cryptography)?;
-        let material = if is_heavy_to_make(made_of) {
-            call.heavy(move || KeyMaterial::generate(key_id, made_of)).await?
-        } else {
-            KeyMaterial::generate(key_id, made_of)
+        let counted = key_count::one_more(call, &key.region, &key.account, &key.id, kms.keys_max).await?;
+        let material = match origin {
+            OriginType::External => {
+                key.state = KeyState::PendingImport;
+                None
+            }
+            _ if is_heavy_to_make(made_of) => {
+                Some(call.heavy(move || KeyMaterial::generate(key_id, made_of)).await?.map_err(Fault::from)?)
+            }
+            _ => Some(KeyMaterial::generate(key_id, made_of).map_err(Fault::from)?),
         };
-        let material = material.map_err(Fault::from)?;
-        let (key, writes) = place(call, key, material).await?;
+        let (key, mut writes) = place(call, key, material).await?;
+        counted.put(call, &mut writes)?;
         Ok(Outcome::with_writes(CreateKeyResponse { key_metadata: Some(metadata(&key)?) }, writes))
     }
 
@@ -138,22 +151,29 @@ pub(crate) fn account_question(call: &Call<'_>, action: &'static str) -> Questio
 ///
 /// # Errors
 /// [`KmsError`] when a row is already there or a record cannot be encoded.
-pub(crate) async fn place(call: &mut Call<'_>, mut key: Key, material: KeyMaterial) -> Result<(Key, Writes), KmsError> {
-    let material_id = material.material_id();
-    key.materials.push(material_id);
+pub(crate) async fn place(
+    call: &mut Call<'_>,
+    mut key: Key,
+    material: Option<KeyMaterial>,
+) -> Result<(Key, Writes), KmsError> {
     let facts = facts_key(&key.region, &key.id);
     let listed = listed_key(&key.region, &key.account, &key.id);
-    let material_row = material_key(&key.region, &key.id, &material_id);
-    let taken = call.row::<Key>(&facts).await?.is_some()
-        || call.row::<Listed>(&listed).await?.is_some()
-        || call.row::<Material>(&material_row).await?.is_some();
-    if taken {
-        return Err(KmsError::AlreadyExists(format!("The key {} already exists", key.arn())));
+    let taken = |key: &Key| KmsError::AlreadyExists(format!("The key {} already exists", key.arn()));
+    if call.row::<Key>(&facts).await?.is_some() || call.row::<Listed>(&listed).await?.is_some() {
+        return Err(taken(&key));
     }
     let mut writes = Writes::default();
+    if let Some(material) = material {
+        let id = material.material_id();
+        let row = material_key(&key.region, &key.id, &id);
+        if call.row::<Material>(&row).await?.is_some() {
+            return Err(taken(&key));
+        }
+        key.materials.push(MaterialFacts::current(id, key.created, None));
+        writes.put(call, row, Material { material, id })?;
+    }
     writes.put(call, facts, key.clone())?;
     writes.put(call, listed, Listed)?;
-    writes.put(call, material_row, Material { material, id: material_id })?;
     Ok((key, writes))
 }
 
@@ -163,6 +183,8 @@ pub(crate) struct Kind {
     spec: KeySpec,
     usage: KeyUsageType,
     made_of: MaterialSpec,
+    origin: OriginType,
+    multi_region: bool,
 }
 
 /// What kind of key is asked for. Refuses what this server does not make; nothing that was asked for is ignored.
@@ -194,16 +216,17 @@ fn checked_kind(request: &CreateKeyRequest) -> Result<Kind, KmsError> {
         let (usage, spec) = (usage.as_str(), spec.as_str());
         return Err(KmsError::validation(format!("KeyUsage {usage} is not compatible with KeySpec {spec}")));
     }
-    if let Some(origin) = request.origin.filter(|origin| *origin != OriginType::AwsKms) {
-        return unsupported(format!("Origin {} is not supported by this server yet.", origin.as_str()));
+    let origin = request.origin.unwrap_or(OriginType::AwsKms);
+    if origin == OriginType::External && !ImportWrapping::is_offered_for(made_of) {
+        return Err(KmsError::validation(format!("KeySpec {} is not supported for Origin EXTERNAL", spec.as_str())));
     }
-    if request.multi_region == Some(true) {
-        return unsupported("MultiRegion is not supported by this server yet.".to_owned());
+    if !matches!(origin, OriginType::AwsKms | OriginType::External) {
+        return unsupported(format!("Origin {} is not supported by this server yet.", origin.as_str()));
     }
     if request.custom_key_store_id.is_some() || request.xks_key_id.is_some() {
         return unsupported("A custom key store is not supported by this server yet.".to_owned());
     }
-    Ok(Kind { spec, usage, made_of })
+    Ok(Kind { spec, usage, made_of, origin, multi_region: request.multi_region == Some(true) })
 }
 
 /// What a seeded key is.
@@ -240,5 +263,9 @@ pub(crate) fn seeded(seeded: Seeded, created: Timestamp) -> Result<Key, KmsError
         materials: Vec::new(),
         aliases: Some(Vec::new()),
         has_grants: false,
+        origin: OriginType::AwsKms,
+        rotation: None,
+        on_demand_rotations: 0,
+        multi_region: None,
     })
 }

@@ -4,7 +4,9 @@
 use claviger_api::Valid;
 use claviger_api::kms::{DecryptRequest, DecryptResponse, GrantOperation};
 use claviger_crypto::Header;
-use claviger_engine::{Audited, Authorized, Call, Facts, Grant, Named, Operation, OperationRow, Outcome, Question};
+use claviger_engine::{
+    Audited, Authorized, Call, Charge, Facts, Grant, Named, Operation, OperationRow, Outcome, Question,
+};
 
 use super::cipher::{
     Method, Source, cipher_parameters, demand_ciphertext, demand_key_id, ignores_ciphertext, show_material, source,
@@ -14,7 +16,7 @@ use crate::grants::{self, Use, token};
 use crate::operation::{row, unless_dry_run};
 use crate::recipient::{Recipient, deliver};
 use crate::state::Permits;
-use crate::{Kms, KmsError};
+use crate::{Kms, KmsError, quotas};
 
 pub(crate) struct Decrypt;
 
@@ -39,6 +41,11 @@ impl Operation for Decrypt {
         let mut source = source(call, ciphertext, request.key_id.as_deref(), "kms:Decrypt").await?;
         source.key.recipient = recipient;
         Ok(source)
+    }
+
+    fn charges(source: &Source, _: &Self::Request) -> Vec<Charge> {
+        let spec = source.key.key().spec;
+        quotas::of_use(&[spec])
     }
 
     fn questions(_: &Call<'_>, source: &Source, _: &Self::Request) -> Vec<Question> {

@@ -6,16 +6,16 @@ use claviger_api::kms::{
     GenerateDataKeyPairWithoutPlaintextRequest, GenerateDataKeyPairWithoutPlaintextResponse, RecipientInfo,
 };
 use claviger_crypto::{DataKeyPair, MaterialSpec};
-use claviger_engine::{Audited, Call, Facts, Fault, Outcome, Value};
+use claviger_engine::{Audited, Call, Charge, Facts, Fault, Outcome, Value};
 
 use super::cipher::{Method, Pairs, context, seal, with_context};
 use super::key_use::{current, demand, is_heavy_to_make};
-use crate::KmsError;
 use crate::algorithms::{Algorithm, data_key_pair};
 use crate::find::{Forms, NamedKey};
 use crate::operation::{KeyOperation, unless_dry_run};
 use crate::recipient::deliver;
 use crate::state::Permits;
+use crate::{KmsError, quotas};
 
 pub(crate) struct GenerateDataKeyPair;
 
@@ -49,6 +49,10 @@ impl KeyOperation for GenerateDataKeyPair {
         Method::symmetric(Self::NAME, request.encryption_context.as_ref())
             .facts(facts)
             .with("kms:DataKeyPairSpec", request.key_pair_spec.as_str())
+    }
+
+    fn charges(request: &Self::Request, _: &NamedKey) -> Vec<Charge> {
+        quotas::of_pair(request.key_pair_spec)
     }
 
     async fn perform(
@@ -113,6 +117,10 @@ impl KeyOperation for GenerateDataKeyPairWithoutPlaintext {
         Method::symmetric(Self::NAME, request.encryption_context.as_ref())
             .facts(facts)
             .with("kms:DataKeyPairSpec", request.key_pair_spec.as_str())
+    }
+
+    fn charges(request: &Self::Request, _: &NamedKey) -> Vec<Charge> {
+        quotas::of_pair(request.key_pair_spec)
     }
 
     async fn perform(

@@ -1,11 +1,12 @@
 //! What a key shows of itself: DescribeKey, GetPublicKey, and the form that CreateKey answers with.
 
-use claviger_api::Valid;
 use claviger_api::kms::{
     CustomerMasterKeySpec, DescribeKeyRequest, DescribeKeyResponse, EncapsulationAlgorithmSpec,
-    EncryptionAlgorithmSpec, GetPublicKeyRequest, GetPublicKeyResponse, KeyAgreementAlgorithmSpec, KeyManagerType,
-    KeyMetadata, KeySpec, KeyState as WireState, MacAlgorithmSpec, OriginType, SigningAlgorithmSpec,
+    EncryptionAlgorithmSpec, ExpirationModelType, GetPublicKeyRequest, GetPublicKeyResponse, KeyAgreementAlgorithmSpec,
+    KeyManagerType, KeyMetadata, KeySpec, KeyState as WireState, MacAlgorithmSpec, MultiRegionConfiguration,
+    MultiRegionKey, MultiRegionKeyType, SigningAlgorithmSpec,
 };
+use claviger_api::{Timestamp, Valid};
 use claviger_crypto::MaterialSpec;
 use claviger_engine::{Audited, Call, Fault, Outcome};
 
@@ -14,7 +15,7 @@ use crate::KmsError;
 use crate::algorithms::{Algorithm, material_spec, rows};
 use crate::find::{Forms, NamedKey};
 use crate::operation::{KeyOperation, key_parameter};
-use crate::records::{Key, KeyState};
+use crate::records::{Key, KeyState, key_arn};
 use crate::state::Permits;
 
 pub(crate) struct DescribeKey;
@@ -56,15 +57,19 @@ pub(crate) const fn wire_state(state: KeyState) -> WireState {
         KeyState::Enabled => WireState::Enabled,
         KeyState::Disabled => WireState::Disabled,
         KeyState::PendingDeletion { .. } => WireState::PendingDeletion,
+        KeyState::PendingImport => WireState::PendingImport,
+        KeyState::PendingReplicaDeletion { .. } => WireState::PendingReplicaDeletion,
     }
 }
 
 /// `KeyMetadata` of a key (reference/lifecycle.md section 1).
 pub(crate) fn metadata(key: &Key) -> Result<KeyMetadata, KmsError> {
-    let deletion_date = match key.state {
-        KeyState::PendingDeletion { at } => Some(at),
-        KeyState::Enabled | KeyState::Disabled => None,
+    let (deletion_date, window_days) = match key.state {
+        KeyState::PendingDeletion { at } => (Some(at), None),
+        KeyState::PendingReplicaDeletion { window_days } => (None, i32::try_from(window_days).ok()),
+        KeyState::Enabled | KeyState::Disabled | KeyState::PendingImport => (None, None),
     };
+    let (valid_to, expiration_model) = expiration(key);
     let lists = Lists::of(key);
     Ok(KeyMetadata {
         aws_account_id: Some(key.account.clone()),
@@ -76,11 +81,11 @@ pub(crate) fn metadata(key: &Key) -> Result<KeyMetadata, KmsError> {
         key_usage: Some(key.usage),
         key_state: Some(wire_state(key.state)),
         deletion_date,
-        valid_to: None,
-        origin: Some(OriginType::AwsKms),
+        valid_to,
+        origin: Some(key.origin),
         custom_key_store_id: None,
         cloud_hsm_cluster_id: None,
-        expiration_model: None,
+        expiration_model,
         key_manager: Some(KeyManagerType::Customer),
         customer_master_key_spec: CustomerMasterKeySpec::parse(key.spec.as_str()),
         key_spec: Some(key.spec),
@@ -88,16 +93,43 @@ pub(crate) fn metadata(key: &Key) -> Result<KeyMetadata, KmsError> {
         signing_algorithms: lists.signing,
         key_agreement_algorithms: lists.agreement,
         encapsulation_algorithms: lists.encapsulation,
-        multi_region: Some(false),
-        multi_region_configuration: None,
-        pending_deletion_window_in_days: None,
+        multi_region: Some(key.multi_region.is_some()),
+        multi_region_configuration: regions(key),
+        pending_deletion_window_in_days: window_days,
         mac_algorithms: lists.mac,
         xks_key_configuration: None,
         // Only symmetric keys can have several materials, and AWS names it for them only.
         current_key_material_id: match key.spec {
-            KeySpec::SymmetricDefault => Some(key.current()?.to_string()),
+            KeySpec::SymmetricDefault => key.current_facts().map(|material| material.id.to_string()),
             _ => None,
         },
+    })
+}
+
+/// The earliest expiry of the material that is there, and whether any of it expires; nothing without imported material.
+fn expiration(key: &Key) -> (Option<Timestamp>, Option<ExpirationModelType>) {
+    let mut present = key.materials.iter().filter_map(|material| material.import.as_ref().filter(|it| it.present));
+    let Some(first) = present.next() else { return (None, None) };
+    let earliest = present.chain([first]).filter_map(|import| import.expires).min();
+    let model = match earliest {
+        Some(_) => ExpirationModelType::KeyMaterialExpires,
+        None => ExpirationModelType::KeyMaterialDoesNotExpire,
+    };
+    (earliest, Some(model))
+}
+
+/// `MultiRegionConfiguration` of a multi-Region key.
+fn regions(key: &Key) -> Option<MultiRegionConfiguration> {
+    let regions = key.multi_region.as_ref()?;
+    let related = |region: &String| MultiRegionKey {
+        arn: Some(key_arn(region, &key.account, &key.id)),
+        region: Some(region.clone()),
+    };
+    let kind = if key.is_replica() { MultiRegionKeyType::Replica } else { MultiRegionKeyType::Primary };
+    Some(MultiRegionConfiguration {
+        multi_region_key_type: Some(kind),
+        primary_key: Some(related(&regions.primary)),
+        replica_keys: Some(regions.replicas.iter().map(related).collect()),
     })
 }
 
@@ -137,7 +169,7 @@ impl KeyOperation for GetPublicKey {
     const FORMS: Forms = Forms::KeyOrAlias;
     const CROSS_ACCOUNT: bool = true;
     const READ_ONLY: bool = true;
-    const PERMITS: Permits = Permits::NotPendingDeletion;
+    const PERMITS: Permits = Permits::HasMaterial;
 
     fn key_id(request: &Self::Request) -> &str {
         &request.key_id

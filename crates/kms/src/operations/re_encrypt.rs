@@ -3,14 +3,16 @@
 use claviger_api::Valid;
 use claviger_api::kms::{GrantOperation, ReEncryptRequest, ReEncryptResponse};
 use claviger_engine::Value;
-use claviger_engine::{Audited, Authorized, Call, Facts, Grant, Named, Operation, OperationRow, Outcome, Question};
+use claviger_engine::{
+    Audited, Authorized, Call, Charge, Facts, Grant, Named, Operation, OperationRow, Outcome, Question,
+};
 
 use super::cipher::{Method, Source, demand_ciphertext, demand_key_id, ignores_ciphertext, source, with_context};
 use crate::find::{Forms, NamedKey, find};
 use crate::grants::{self, Use, token};
 use crate::operation::{row, unless_dry_run};
 use crate::state::Permits;
-use crate::{Kms, KmsError};
+use crate::{Kms, KmsError, quotas};
 
 pub(crate) struct ReEncrypt;
 
@@ -45,6 +47,12 @@ impl Operation for ReEncrypt {
         let source = source(call, ciphertext, request.source_key_id.as_deref(), FROM).await?;
         let destination = find(call, &request.destination_key_id, Forms::KeyOrAlias, TO).await;
         Ok(Sides { source, destination })
+    }
+
+    fn charges(sides: &Sides, _: &Self::Request) -> Vec<Charge> {
+        let mut specs = vec![sides.source.key.key().spec];
+        specs.extend(sides.destination.iter().map(|destination| destination.key().spec));
+        quotas::of_use(&specs)
     }
 
     fn questions(_: &Call<'_>, sides: &Sides, _: &Self::Request) -> Vec<Question> {

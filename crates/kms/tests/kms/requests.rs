@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use claviger_api::kms::{
     CreateKeyRequest, DataKeyPairSpec, DataKeySpec, DecapsulateRequest, DecryptRequest, DeriveSharedSecretRequest,
-    DescribeKeyRequest, DryRunModifierType, EnableKeyRotationRequest, EncapsulateRequest, EncapsulationAlgorithmSpec,
-    EncryptRequest, EncryptionAlgorithmSpec, GenerateDataKeyPairRequest, GenerateDataKeyRequest,
-    GenerateDataKeyWithoutPlaintextRequest, GenerateMacRequest, GenerateRandomRequest, GetPublicKeyRequest,
-    KeyAgreementAlgorithmSpec, KeySpec, KeyUsageType, MacAlgorithmSpec, MessageType, OriginType, ReEncryptRequest,
-    RecipientInfo, Request, Response, SignRequest, SigningAlgorithmSpec, Tag,
+    DescribeCustomKeyStoresRequest, DescribeKeyRequest, DryRunModifierType, EncapsulateRequest,
+    EncapsulationAlgorithmSpec, EncryptRequest, EncryptionAlgorithmSpec, GenerateDataKeyPairRequest,
+    GenerateDataKeyRequest, GenerateDataKeyWithoutPlaintextRequest, GenerateMacRequest, GenerateRandomRequest,
+    GetPublicKeyRequest, KeyAgreementAlgorithmSpec, KeySpec, KeyUsageType, MacAlgorithmSpec, MessageType, OriginType,
+    ReEncryptRequest, RecipientInfo, Request, Response, SignRequest, SigningAlgorithmSpec, Tag,
 };
 
 use crate::{World, encrypt, request};
@@ -208,8 +208,7 @@ async fn keys_that_are_not_built_are_refused() {
     let rest = CreateKeyRequest::default;
     let text = |text: &str| Some(text.to_owned());
     let cases = [
-        (CreateKeyRequest { multi_region: Some(true), ..rest() }, "UnsupportedOperationException"),
-        (CreateKeyRequest { origin: Some(OriginType::External), ..rest() }, "UnsupportedOperationException"),
+        (CreateKeyRequest { origin: Some(OriginType::AwsCloudhsm), ..rest() }, "UnsupportedOperationException"),
         (CreateKeyRequest { origin: Some(OriginType::ExternalKeyStore), ..rest() }, "UnsupportedOperationException"),
         (CreateKeyRequest { custom_key_store_id: text("cks-1"), ..rest() }, "UnsupportedOperationException"),
         (CreateKeyRequest { xks_key_id: text("xks"), ..rest() }, "UnsupportedOperationException"),
@@ -365,8 +364,8 @@ async fn algorithms_and_messages_that_do_not_fit_are_refused() {
 #[tokio::test]
 async fn operations_that_are_not_built_say_so() {
     let (_, world) = World::new().await;
-    let rotation = EnableKeyRotationRequest { key_id: world.create().await, ..EnableKeyRotationRequest::default() };
-    assert_eq!(refused(&world, request!(EnableKeyRotation, rotation)).await, "UnsupportedOperationException");
+    let stores = DescribeCustomKeyStoresRequest::default();
+    assert_eq!(refused(&world, request!(DescribeCustomKeyStores, stores)).await, "UnsupportedOperationException");
 }
 
 #[tokio::test]

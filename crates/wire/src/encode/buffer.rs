@@ -12,36 +12,40 @@ pub(super) struct Buffer(Zeroizing<Vec<u8>>);
 /// Room for nearly every reply without growing.
 const CAPACITY: usize = 1024;
 
-/// Bytes encoded at a time; a multiple of 3, so that only the last piece is padded.
-const PIECE: usize = 768;
-
 impl Buffer {
     pub(super) fn new() -> Self {
         Self(Zeroizing::new(Vec::with_capacity(CAPACITY)))
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
-        let needed = self.0.len().saturating_add(bytes.len());
+        self.make_room(bytes.len());
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Room for so many more bytes. What is outgrown is wiped.
+    fn make_room(&mut self, bytes: usize) {
+        let needed = self.0.len().saturating_add(bytes);
         if needed > self.0.capacity() {
             let mut grown = Zeroizing::new(Vec::with_capacity(needed.max(self.0.capacity().saturating_mul(2))));
             grown.extend_from_slice(&self.0);
             self.0 = grown;
         }
-        self.0.extend_from_slice(bytes);
     }
 
     pub(super) fn push_str(&mut self, text: &str) {
         self.push(text.as_bytes());
     }
 
+    /// Encodes in place: another buffer would have to be wiped.
     pub(super) fn push_base64(&mut self, bytes: &[u8]) {
-        let mut encoded = Zeroizing::new([0_u8; PIECE / 3 * 4]);
-        for piece in bytes.chunks(PIECE) {
-            // The room is exactly that of a full piece, so neither of these can fail.
-            if let Ok(length) = STANDARD.encode_slice(piece, encoded.as_mut_slice()) {
-                self.push(encoded.get(..length).unwrap_or_default());
-            }
-        }
+        let start = self.0.len();
+        // Only for more bytes than an address space holds is there no length.
+        let Some(length) = base64::encoded_len(bytes.len(), true) else { return };
+        self.make_room(length);
+        self.0.resize(start.saturating_add(length), 0);
+        // The room is exactly that of the text, so this cannot fail.
+        let encoded = self.0.get_mut(start..).and_then(|room| STANDARD.encode_slice(bytes, room).ok());
+        self.0.truncate(start.saturating_add(encoded.unwrap_or(0)));
     }
 
     pub(super) fn into_bytes(self) -> Bytes {

@@ -42,6 +42,11 @@ impl JsonEncoder {
 
     fn quoted(&mut self, text: &str) {
         self.buffer.push(b"\"");
+        if is_plain(text) {
+            self.buffer.push_str(text);
+            self.buffer.push(b"\"");
+            return;
+        }
         let mut start = 0;
         for (position, character) in text.char_indices() {
             if !matches!(character, '"' | '\\' | '\0'..='\x1f') {
@@ -63,6 +68,15 @@ impl JsonEncoder {
     }
 }
 
+/// Whether nothing of it needs an escape. Looks at sixteen bytes without a branch, so that the compiler takes them at
+/// once.
+fn is_plain(text: &str) -> bool {
+    let plain = |byte: u8| (byte >= b' ') & (byte != b'"') & (byte != b'\\');
+    let (blocks, rest) = text.as_bytes().as_chunks::<16>();
+    blocks.iter().all(|block| block.iter().fold(true, |all, byte| all & plain(*byte)))
+        && rest.iter().copied().all(plain)
+}
+
 impl Encoder for JsonEncoder {
     fn result(&mut self, _wrapper: &'static str, content: impl FnOnce(&mut Self)) {
         content(self);
@@ -74,8 +88,10 @@ impl Encoder for JsonEncoder {
 
     fn member(&mut self, name: &'static str, content: impl FnOnce(&mut Self)) {
         self.separate();
-        self.quoted(name);
-        self.buffer.push(b":");
+        // Names are the model's: letters and digits.
+        self.buffer.push(b"\"");
+        self.buffer.push_str(name);
+        self.buffer.push(b"\":");
         content(self);
     }
 

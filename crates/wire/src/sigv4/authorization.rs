@@ -48,7 +48,14 @@ impl<'a> Parameters<'a> {
             return Err(Refusal::IncompleteSignature(UNSUPPORTED_ALGORITHM));
         }
         let mut parameters = Self::default();
-        for pair in rest.split([',', ' ']).filter(|pair| !pair.is_empty()) {
+        let mut rest = rest;
+        while !rest.is_empty() {
+            let end = rest.bytes().position(|byte| matches!(byte, b',' | b' ')).unwrap_or(rest.len());
+            let (pair, after) = (rest.get(..end).unwrap_or_default(), rest.get(end..).unwrap_or_default());
+            rest = after.get(1..).unwrap_or_default();
+            if pair.is_empty() {
+                continue;
+            }
             let (name, value) = pair.split_once('=').ok_or(Refusal::IncompleteSignature(NO_EQUAL_SIGN))?;
             let slot = match name {
                 "Credential" => &mut parameters.credential,

@@ -105,9 +105,13 @@ pub(super) fn string_to_sign(amz_date: &str, scope: &[&str; 3], canonical_hash: 
 
 /// Lower-case hexadecimal digits.
 pub(super) fn push_hex(text: &mut Vec<u8>, bytes: &[u8]) {
-    for byte in bytes {
-        text.push(hex_digit(byte >> 4, b'a'));
-        text.push(hex_digit(byte & 15, b'a'));
+    // A hash at once: a check of the room for each digit would cost more than the digits.
+    for part in bytes.chunks(32) {
+        let mut digits = [0; 64];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(part) {
+            pair.copy_from_slice(&[hex_digit(byte >> 4, b'a'), hex_digit(byte & 15, b'a')]);
+        }
+        text.extend_from_slice(digits.get(..part.len().saturating_mul(2)).unwrap_or_default());
     }
 }
 
@@ -117,6 +121,10 @@ const fn hex_digit(nibble: u8, ten: u8) -> u8 {
 
 /// Spaces around the value go, runs of them become one.
 fn push_value(text: &mut Vec<u8>, value: &[u8]) {
+    if !value.contains(&b' ') {
+        text.extend_from_slice(value);
+        return;
+    }
     let mut first = true;
     for word in value.split(|byte| *byte == b' ').filter(|word| !word.is_empty()) {
         if !first {
