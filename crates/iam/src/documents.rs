@@ -23,11 +23,6 @@ pub(crate) fn check(text: &str) -> Result<(), IamError> {
     compile(text).map(drop).map_err(|malformed| IamError::MalformedPolicyDocument(malformed.message().to_owned()))
 }
 
-/// What a document counts against its quota: its characters without white space.
-pub(crate) fn size(text: &str) -> usize {
-    text.chars().filter(|character| !character.is_ascii_whitespace()).count()
-}
-
 /// A document as IAM's answers show it: percent-encoded as RFC 3986 says, a space as `%20`.
 pub(crate) fn encoded(text: &str) -> String {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
@@ -52,11 +47,6 @@ mod tests {
     #[test]
     fn documents_are_percent_encoded() {
         assert_eq!(encoded("{\"a\": \"b+c%20~ÿ\"}"), "%7B%22a%22%3A%20%22b%2Bc%2520~%C3%BF%22%7D");
-    }
-
-    #[test]
-    fn white_space_is_free() {
-        assert_eq!(size("{ \"a\"\n:\t1 }\r\n"), 7);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use claviger_engine::{
     BadRecord, Call, Command, CommandError, CommandWork, Commanded, Engine, Fault, Reader, Record, Recorded, RowKey,
     Value, Writer, Writes,
 };
-use claviger_policy::{AccountId, Document};
+use claviger_policy::{AccountId, Document, policy_size};
 
 use crate::documents;
 use crate::records::{Account, PolicyText, account_key};
@@ -146,7 +146,7 @@ fn check(levels: &[Vec<String>]) -> Result<(), CommandError> {
         if let Err(malformed) = documents::compile(text) {
             return refused(malformed.message().to_owned());
         }
-        if documents::size(text) > SIZE_MAX {
+        if policy_size(text) > SIZE_MAX {
             return refused(format!("a service control policy has at most {SIZE_MAX} characters"));
         }
     }

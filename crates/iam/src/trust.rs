@@ -1,7 +1,7 @@
 //! Trust policies: who may take on a role.
 //!
-//! They are checked for form here when they are saved; [`trust_policy`] is the one place that says what a trust
-//! policy is.
+//! A text must pass twice when it is saved: [`trust_policy`] here, whose refusals are IAM's words, and the compiler of
+//! `policy`, which is stricter in part and is what decides.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -181,7 +181,7 @@ pub(crate) async fn bind(call: &mut Call<'_>, text: &str) -> Result<Vec<(String,
             PrincipalName::Account(account) => (account, Kind::User, None),
             PrincipalName::User(account, _) => (account, Kind::User, arn::split(&name, account.as_str(), "user")),
             PrincipalName::Role(account, _) => (account, Kind::Role, arn::split(&name, account.as_str(), "role")),
-            PrincipalName::RoleSession(account, _) => (account, Kind::Role, session_role(&name)),
+            PrincipalName::RoleSession(account, _) => (account, Kind::Role, arn::session_role(&name)),
             PrincipalName::FederatedUser(account, _) => (account, Kind::User, None),
         };
         if call.principals_must_exist() && !call.account_exists(account.as_str()) {
@@ -198,13 +198,6 @@ pub(crate) async fn bind(call: &mut Call<'_>, text: &str) -> Result<Vec<(String,
         }
     }
     Ok(bound)
-}
-
-/// The role's name in `arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION`.
-fn session_role(text: &str) -> Option<(&str, &str)> {
-    let mut parts = text.rsplitn(3, '/');
-    let (session, role) = (parts.next()?, parts.next()?);
-    Some((session, role))
 }
 
 /// The trust policy as it is shown: a principal that was renamed has its new ARN, one that is gone its unique id.

@@ -59,7 +59,7 @@ impl Recipient {
                 (Platform::NitroEnclave, _) => format!("attestationDocumentEnclavePCR{number}"),
                 (Platform::NitroTpm, _) => format!("attestationDocumentNitroTPMPCR{number}"),
             };
-            shown = shown.with(Text::public(&name), Value::public_text(&hexadecimal(value)));
+            shown = shown.with(Text::public(&name), Value::public_text(&hex::encode(value)));
         }
         audited.additional = std::mem::take(&mut audited.additional).with("recipient", shown);
     }
@@ -71,15 +71,11 @@ impl Recipient {
             Platform::NitroTpm => "NitroTPMPCR",
         };
         let image = self.0.pcrs().find(|(number, _)| (self.0.platform(), *number) == (Platform::NitroEnclave, 0));
-        let registers = self.0.pcrs().map(|(number, value)| (format!("{register}{number}"), hexadecimal(value)));
+        let registers = self.0.pcrs().map(|(number, value)| (format!("{register}{number}"), hex::encode(value)));
         facts
-            .with_some("kms:RecipientAttestation:ImageSha384", image.map(|(_, value)| hexadecimal(value)))
+            .with_some("kms:RecipientAttestation:ImageSha384", image.map(|(_, value)| hex::encode(value)))
             .with_family("kms:RecipientAttestation:", registers)
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Gives the secret to whoever the answer is for.

@@ -6,8 +6,9 @@ use claviger_api::iam::{
     GetAccountPasswordPolicyResponse, GetAccountSummaryResponse, ListAccountAliasesResponse, SummaryKeyType,
 };
 use claviger_engine::{Call, Outcome, Value, Writes};
+use claviger_policy::MANAGED_POLICY_SIZE_MAX;
 
-use super::managed::{POLICIES_MAX, POLICY_SIZE_MAX, VERSIONS_MAX};
+use super::managed::{POLICIES_MAX, VERSIONS_MAX};
 use crate::arn::Kind;
 use crate::operation::{About, IamOperation, operation, parameters};
 use crate::page;
@@ -145,7 +146,7 @@ fn summary(key: SummaryKeyType, tally: &Tally, root_has_keys: bool) -> u64 {
         K::RolesQuota => Kind::Role.most().into(),
         K::Policies => tally.policies.into(),
         K::PoliciesQuota => POLICIES_MAX.into(),
-        K::PolicySizeQuota => POLICY_SIZE_MAX.try_into().unwrap_or(u64::MAX),
+        K::PolicySizeQuota => MANAGED_POLICY_SIZE_MAX.try_into().unwrap_or(u64::MAX),
         K::PolicyVersionsInUse => tally.versions.into(),
         K::PolicyVersionsInUseQuota => 10_000,
         K::VersionsPerPolicyQuota => VERSIONS_MAX.try_into().unwrap_or(u64::MAX),

@@ -5,6 +5,7 @@ use claviger_api::iam::{
     ListRolePoliciesResponse, ListUserPoliciesResponse,
 };
 use claviger_engine::{Call, Facts, Outcome, Value, Writes};
+use claviger_policy::policy_size;
 
 use crate::arn::Kind;
 use crate::operation::{About, IamOperation, operation, parameters, with_boundary};
@@ -17,7 +18,7 @@ async fn put(call: &mut Call<'_>, kind: Kind, owner: &str, name: &str, text: &st
     let mut identity = Identity::clone(&*find::need(call, kind, owner).await?);
     documents::check(text)?;
     identity.inline.retain(|inline| inline.name != name);
-    let size = u32::try_from(documents::size(text)).unwrap_or(u32::MAX);
+    let size = u32::try_from(policy_size(text)).unwrap_or(u32::MAX);
     let whole = identity.inline.iter().fold(size, |sum, inline| sum.saturating_add(inline.size));
     let most = kind.inline_most();
     if usize::try_from(whole).unwrap_or(usize::MAX) > most {

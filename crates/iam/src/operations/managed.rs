@@ -6,6 +6,7 @@ use claviger_api::iam::{
     PolicyScopeType, PolicyUsageType, PolicyUser, PolicyVersion,
 };
 use claviger_engine::{Call, Facts, Outcome, Value, Writes};
+use claviger_policy::{MANAGED_POLICY_SIZE_MAX, policy_size};
 
 use crate::arn::{self, Kind};
 use crate::change::{self, Use};
@@ -21,14 +22,12 @@ use crate::{Iam, IamError, documents, find, shapes};
 pub(crate) const POLICIES_MAX: u32 = 1_500;
 /// Versions of one managed policy at most.
 pub(crate) const VERSIONS_MAX: usize = 5;
-/// Characters of a version at most, white space left out.
-pub(crate) const POLICY_SIZE_MAX: usize = 6_144;
 
 /// Refuses a document that is none or too long.
 fn check(text: &str) -> Result<(), IamError> {
     documents::check(text)?;
-    if documents::size(text) > POLICY_SIZE_MAX {
-        return Err(IamError::quota("PolicySize", POLICY_SIZE_MAX));
+    if policy_size(text) > MANAGED_POLICY_SIZE_MAX {
+        return Err(IamError::quota("PolicySize", MANAGED_POLICY_SIZE_MAX));
     }
     Ok(())
 }
