@@ -92,6 +92,18 @@ fn recorded(record: &Value) -> Vec<String> {
     lines
 }
 
+/// What conditions see of a call by a service, as far as its record says it.
+fn through(service: &str, region: &str) -> [(String, String); 4] {
+    let name = service.split('.').next().unwrap_or_default();
+    [
+        ("kms:ViaService", format!("{name}.{region}.amazonaws.com")),
+        ("kms:GrantIsForAWSResource", "true".to_owned()),
+        ("aws:ViaAWSService", "true".to_owned()),
+        ("aws:CalledViaLast", service.to_owned()),
+    ]
+    .map(|(key, value)| (key.to_owned(), value))
+}
+
 /// The uses of keys that the request was, to be asked about again.
 fn supposed(record: &Value) -> Vec<Explain> {
     let (Some("kms.amazonaws.com"), Some(name)) = (text(record, "/eventSource"), text(record, "/eventName")) else {
@@ -102,9 +114,13 @@ fn supposed(record: &Value) -> Vec<Explain> {
         _ => vec![format!("kms:{name}")],
     };
     let known = |name: &str, path: &str| Some((name.to_owned(), text(record, path)?.to_owned()));
-    let mut context = vec![("aws:SecureTransport".to_owned(), record.get("tlsDetails").is_some().to_string())];
-    context.extend(known("aws:SourceIp", "/sourceIPAddress"));
-    context.extend(known("aws:UserAgent", "/userAgent"));
+    let mut context: Vec<_> = known("aws:UserAgent", "/userAgent").into_iter().collect();
+    if let Some(service) = text(record, "/userIdentity/invokedBy") {
+        context.extend(through(service, text(record, "/awsRegion").unwrap_or_default()));
+    } else {
+        context.push(("aws:SecureTransport".to_owned(), record.get("tlsDetails").is_some().to_string()));
+        context.extend(known("aws:SourceIp", "/sourceIPAddress"));
+    }
     let pairs = record.pointer("/requestParameters/encryptionContext").and_then(Value::as_object);
     let pairs = pairs.into_iter().flatten();
     let encryption_context: Vec<(String, String)> =
@@ -118,4 +134,36 @@ fn supposed(record: &Value) -> Vec<Explain> {
         encryption_context: encryption_context.clone(),
     };
     actions.into_iter().enumerate().map(ask).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+    use super::*;
+
+    fn context(identity: &str, address: &str) -> Vec<(String, String)> {
+        let record = format!(
+            r#"{{"eventSource":"kms.amazonaws.com","eventName":"Encrypt","awsRegion":"eu-central-1","userAgent":"agent",
+            "userIdentity":{{"arn":"arn:aws:iam::111122223333:root"{identity}}},"sourceIPAddress":"{address}"}}"#
+        );
+        supposed(&serde_json::from_str(&record).unwrap())[0].context.clone()
+    }
+
+    /// The address in the record of a call by a service is none, and no TLS is told of it.
+    #[test]
+    fn a_call_by_a_service_is_asked_about_as_one() {
+        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let agent = pair("aws:UserAgent", "agent");
+        let direct = [agent.clone(), pair("aws:SecureTransport", "false"), pair("aws:SourceIp", "192.0.2.1")];
+        assert_eq!(context("", "192.0.2.1"), direct);
+        let through = [
+            agent,
+            pair("kms:ViaService", "ssm.eu-central-1.amazonaws.com"),
+            pair("kms:GrantIsForAWSResource", "true"),
+            pair("aws:ViaAWSService", "true"),
+            pair("aws:CalledViaLast", "ssm.amazonaws.com"),
+        ];
+        assert_eq!(context(r#","invokedBy":"ssm.amazonaws.com""#, "ssm.amazonaws.com"), through);
+    }
 }

@@ -175,6 +175,7 @@ impl Engine {
             access_key_id: claim.access_key_id.clone(),
             region: claim.region.clone(),
             traits: credential.traits,
+            via: None,
         })
     }
 }
@@ -211,6 +212,7 @@ fn unchecked(claim: &SignatureClaim, default_account: AccountId) -> Caller {
         access_key_id: claim.access_key_id.clone(),
         region: claim.region.clone(),
         traits: PrincipalTraits::default(),
+        via: None,
     }
 }
 
@@ -252,6 +254,7 @@ impl Caller {
             access_key_id: String::new(),
             region: region.to_owned(),
             traits: PrincipalTraits::default(),
+            via: None,
         }
     }
 }

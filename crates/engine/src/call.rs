@@ -21,22 +21,35 @@ pub struct Call<'e> {
     now: Timestamp,
     view: Option<Box<dyn View>>,
     pub(crate) seen: Vec<(RowKey, Seen)>,
+    /// The request ids of the calls that this one made ([`Call::call_as`]).
+    pub(crate) inner: Vec<String>,
+    /// Whether the call has the turn of contended calls, or one that it was made by.
+    pub(crate) in_turn: bool,
 }
 
 impl<'e> Call<'e> {
     pub(crate) fn new(engine: &'e Engine, caller: &'e Caller, meta: &'e CallMeta) -> Self {
-        Self { engine, caller, meta, now: engine.clock().now(), view: None, seen: Vec::with_capacity(4) }
+        Self {
+            engine,
+            caller,
+            meta,
+            now: engine.clock().now(),
+            view: None,
+            seen: Vec::with_capacity(4),
+            inner: Vec::new(),
+            in_turn: caller.via.as_ref().is_some_and(|via| via.in_turn),
+        }
     }
 
     /// Who calls.
     #[must_use]
-    pub const fn caller(&self) -> &Caller {
+    pub const fn caller(&self) -> &'e Caller {
         self.caller
     }
 
     /// From where and how.
     #[must_use]
-    pub const fn meta(&self) -> &CallMeta {
+    pub const fn meta(&self) -> &'e CallMeta {
         self.meta
     }
 

@@ -8,6 +8,7 @@ use claviger_policy::{AccountId, Document, Principal};
 use claviger_secret::LogText;
 
 use crate::engine::Engine;
+use crate::service::Via;
 
 /// An authenticated caller. Made by [`crate::Engine::authenticate`] and, for background work, by the
 /// engine itself; nowhere else.
@@ -18,6 +19,8 @@ pub struct Caller {
     pub(crate) access_key_id: String,
     pub(crate) region: String,
     pub(crate) traits: PrincipalTraits,
+    /// The services that call for the principal; none when it calls itself.
+    pub(crate) via: Option<Arc<Via>>,
 }
 
 impl Caller {

@@ -11,7 +11,7 @@ use crate::call::Call;
 use crate::{CallMeta, Caller, Clock, Session};
 
 /// The global condition keys (reference/condition-keys.md). Those about organizations, virtual private clouds, and
-/// services that act for somebody are never there, which is the truth about every request that reaches this server.
+/// services that call of their own accord are never there, which is the truth about every call here.
 pub const CONDITION_KEYS: &[ConditionKey] = {
     use KeyKind::{Arn, ArrayOfString, Bool, Date, IpAddress, Numeric, NumericOrDate, String};
     &[
@@ -181,10 +181,15 @@ impl<'a> Conditions<'a> {
             "aws:principalaccount" => Some(caller.account().into()),
             "aws:principalarn" => Some(self.principal_arn().into()),
             "aws:principaltype" => Some(principal_type(principal.kind()).into()),
-            "aws:principalisawsservice" | "aws:viaawsservice" => Some("false".into()),
+            "aws:principalisawsservice" => Some("false".into()),
+            "aws:viaawsservice" => Some((!caller.chain().is_empty()).to_string().into()),
+            "aws:calledviafirst" => caller.chain().first().map(|service| Cow::from(&**service)),
+            "aws:calledvialast" => caller.calling_service().map(Cow::from),
             "aws:requestedregion" => Some(caller.region().into()),
             "aws:resourceaccount" => self.resource_account.map(|account| account.as_str().to_owned().into()),
             "aws:securetransport" => Some(meta.secure().to_string().into()),
+            // A service has no address of its own here, and the caller's must not open what the caller may not ask itself.
+            "aws:sourceip" if !caller.chain().is_empty() => None,
             "aws:sourceip" => Some(meta.source_address.to_canonical().to_string().into()),
             "aws:useragent" => header(meta.user_agent.as_str()),
             "aws:referer" => header(meta.referer.as_str()),
@@ -260,6 +265,10 @@ impl Context for Conditions<'_> {
             return Some(vec![said.into()]);
         }
         let of_engine = key.starts_with("aws:") && !OF_SERVICES.iter().any(|head| key.starts_with(head));
+        if key == "aws:calledvia" {
+            let chain: Vec<_> = self.caller.chain().iter().map(|service| Cow::from(&**service)).collect();
+            return (!chain.is_empty()).then_some(chain);
+        }
         if of_engine {
             return self.global(key).map(|value| vec![value]);
         }
@@ -280,8 +289,11 @@ const fn principal_type(kind: PrincipalKind) -> &'static str {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use std::sync::Arc;
+
     use super::*;
     use crate::PrincipalTraits;
+    use crate::service::Via;
     use claviger_policy::Principal;
 
     /// 2026-09-21T14:13:20Z.
@@ -301,7 +313,7 @@ mod tests {
 
     fn caller(principal: Principal, traits: PrincipalTraits) -> Caller {
         let account = principal.account().as_str().to_owned();
-        Caller { principal, account, access_key_id: String::new(), region: "eu-central-1".to_owned(), traits }
+        Caller { principal, account, traits, ..Caller::system("eu-central-1") }
     }
 
     #[track_caller]
@@ -443,6 +455,52 @@ mod tests {
                 ("aws:username", None),
             ],
         );
+    }
+
+    #[test]
+    fn services_that_call_for_somebody() {
+        let via = |chain: &[&str]| Caller {
+            via: Some(Arc::new(Via {
+                chain: chain.iter().map(|service| (*service).into()).collect(),
+                source_arn: Some("arn:aws:a:::b".to_owned()),
+                in_turn: false,
+            })),
+            ..caller(Principal::user(home(), "/", "alice"), PrincipalTraits::default())
+        };
+        let two = via(&["first.amazonaws.com", "last.amazonaws.com"]);
+        check(
+            &two,
+            &[
+                ("aws:ViaAWSService", Some("true")),
+                ("aws:CalledViaFirst", Some("first.amazonaws.com")),
+                ("aws:CalledViaLast", Some("last.amazonaws.com")),
+                ("aws:PrincipalArn", Some("arn:aws:iam::111122223333:user/alice")),
+                ("aws:PrincipalIsAWSService", Some("false")),
+                ("aws:SourceIp", None),
+                ("aws:SourceArn", None),
+                ("aws:SourceAccount", None),
+            ],
+        );
+        assert_eq!(two.via_service().as_deref(), Some("last.eu-central-1.amazonaws.com"));
+        check(&via(&["one.amazonaws.com"]), &[("aws:CalledVia", Some("one.amazonaws.com"))]);
+        let direct = caller(Principal::user(home(), "/", "alice"), PrincipalTraits::default());
+        let keys = [("aws:CalledVia", None), ("aws:CalledViaFirst", None), ("aws:CalledViaLast", None)];
+        check(&direct, &keys);
+        check(&direct, &[("aws:ViaAWSService", Some("false")), ("aws:SourceIp", Some("127.0.0.1"))]);
+        assert_eq!((direct.via_service(), direct.source_arn(), direct.calling_service()), (None, None, None));
+        let (meta, clock) = (CallMeta::system(), Still);
+        let conditions = Conditions {
+            caller: &two,
+            meta: &meta,
+            now: clock.now(),
+            clock: &clock,
+            resource_account: None,
+            // A service has no say in it.
+            make_facts: &|| Facts::default().with("aws:CalledVia", "other.amazonaws.com"),
+            facts: OnceCell::new(),
+        };
+        let chain = ["first.amazonaws.com", "last.amazonaws.com"].map(Cow::from).to_vec();
+        assert_eq!(conditions.values("aws:calledvia"), Some(chain));
     }
 
     #[test]

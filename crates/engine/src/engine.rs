@@ -24,6 +24,7 @@ use crate::operation::{Answer, Audited, Authorized, Operation, Outcome, Question
 use crate::outbox::{OutboxRow, outbox_key};
 use crate::quota::{Charge, QuotaRule, Quotas};
 use crate::record::{RowKey, Seen};
+use crate::service::Registered;
 use crate::{ApiError, CallMeta, Caller, Chance, Clock, CommonError, Fault, trail};
 
 /// How often a call is run again when what it read was changed by another.
@@ -67,6 +68,7 @@ pub struct Engine {
     refusals: Mutex<(i64, u32)>,
     accounts: RwLock<Option<BTreeSet<String>>>,
     quotas: OnceLock<Quotas>,
+    registered: Registered,
 }
 
 impl Engine {
@@ -110,6 +112,7 @@ impl Engine {
             refusals: Mutex::default(),
             accounts: RwLock::default(),
             quotas: OnceLock::new(),
+            registered: Registered::default(),
             parts,
         };
         // Numbers run ahead of commits (several calls share one), so the log is asked which were used.
@@ -133,8 +136,12 @@ impl Engine {
     ) -> Result<Recorded<Answer<O::Response>>, Refusal> {
         let pending = self.parts.audit.open_call(trail::head(self, caller, meta, &O::ROW));
         let mut turn = None;
+        let mut inner = Vec::new();
         for run in 0..COMMIT_RETRIES_MAX {
             let mut call = Call::new(self, caller, meta);
+            // Whoever has a turn already would wait for itself.
+            let in_turn = call.in_turn;
+            call.in_turn |= turn.is_some();
             let mut trace = Trace { is_again: run > 0, ..Trace::default() };
             let result = self.attempt::<O>(&mut call, service, request, &mut trace).await;
             let (response, writes) = match result {
@@ -143,6 +150,8 @@ impl Engine {
             };
             let resources = trace.authorized.as_ref().map(Authorized::resources);
             O::audited(request, resources, response.as_ref().ok(), &mut trace.audited);
+            inner.append(&mut call.inner);
+            trail::name_inner(&mut trace.audited, &inner);
             let event = trail::event(&O::ROW, trace.audited, response.as_ref().err(), &trace.decisions);
             if writes.is_empty() {
                 return self.parts.audit.append(pending, &event, response).map_err(|_| self.unrecorded());
@@ -152,7 +161,7 @@ impl Engine {
             let seen = std::mem::take(&mut call.seen);
             match self.commit(seen, writes, Some((&row, &prepared))).await {
                 // Calls that meet each other on the same rows take turns, so that each gets through.
-                Ok(Committed::Conflict) if turn.is_none() => turn = Some(self.contended.lock().await),
+                Ok(Committed::Conflict) if turn.is_none() && !in_turn => turn = Some(self.contended.lock().await),
                 Ok(Committed::Conflict) => {}
                 Ok(Committed::Done) => {
                     return Ok(self.parts.audit.append_committed(pending, prepared, number, response));
@@ -161,13 +170,16 @@ impl Engine {
                     let error = self.explain(&O::Error::from(fault.into()));
                     let mut audited = Audited::default();
                     O::audited(request, None, None, &mut audited);
+                    trail::name_inner(&mut audited, &inner);
                     let event = trail::event(&O::ROW, audited, Some(&error), &trace.decisions);
                     return self.parts.audit.append(pending, &event, Err(error)).map_err(|_| self.unrecorded());
                 }
             }
         }
         let error = self.explain(&O::Error::from(Fault::Contention.into()));
-        let event = trail::event(&O::ROW, Audited::default(), Some(&error), &[]);
+        let mut audited = Audited::default();
+        trail::name_inner(&mut audited, &inner);
+        let event = trail::event(&O::ROW, audited, Some(&error), &[]);
         self.parts.audit.append(pending, &event, Err(error)).map_err(|_| self.unrecorded())
     }
 
@@ -453,6 +465,10 @@ impl Engine {
     #[must_use]
     pub const fn audit(&self) -> &Log {
         &self.parts.audit
+    }
+
+    pub(crate) const fn registered(&self) -> &Registered {
+        &self.registered
     }
 
     pub(crate) const fn heavy(&self) -> &Heavy {

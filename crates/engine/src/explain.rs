@@ -18,7 +18,7 @@ impl Caller {
     #[must_use]
     pub fn supposed(principal: Principal, traits: PrincipalTraits, region: &str) -> Self {
         let account = principal.account().as_str().to_owned();
-        Self { principal, account, access_key_id: String::new(), region: region.to_owned(), traits }
+        Self { principal, account, access_key_id: String::new(), region: region.to_owned(), traits, via: None }
     }
 }
 

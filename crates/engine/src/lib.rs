@@ -26,6 +26,7 @@ mod outbox;
 mod quota;
 mod record;
 mod seed;
+mod service;
 mod trail;
 
 pub use authenticate::{Authentication, CLOCK_SKEW_MILLIS, Identities, Presented, Standing};
@@ -51,3 +52,4 @@ pub use operator::{Command, CommandError, CommandWork, Commanded, EngineState, O
 pub use quota::{Charge, NoQuotaGroup, QuotaGroup, QuotaRule, Quotas, ServiceQuotas};
 pub use record::{Record, Row, RowKey, Seen};
 pub use seed::Seed;
+pub use service::{RegisterError, ServiceIdentity, Services};

@@ -10,6 +10,20 @@ use crate::{CallMeta, Caller, PrincipalTraits, Session};
 
 /// What is known when the call starts.
 pub(crate) fn head(engine: &Engine, caller: &Caller, meta: &CallMeta, row: &OperationRow) -> Head {
+    let head = own_head(engine, caller, meta, row);
+    let Some(service) = caller.calling_service() else { return head };
+    let service = Text::public(service);
+    Head {
+        identity: head.identity.with("invokedBy", Value::Text(service.clone())),
+        source_address: service.clone(),
+        user_agent: Some(service),
+        tls_details: None,
+        ..head
+    }
+}
+
+/// The same for a call that comes through no service.
+fn own_head(engine: &Engine, caller: &Caller, meta: &CallMeta, row: &OperationRow) -> Head {
     Head {
         event_type: EventType::ApiCall,
         time: Time::from_millis(engine.clock().now().millis()),
@@ -145,6 +159,15 @@ pub(crate) fn event(
     match error {
         None => event,
         Some(error) => event.failed(error.code, error.message.as_deref().map(Text::public)),
+    }
+}
+
+/// Adds the request ids of inner calls to `additionalEventData`.
+pub(crate) fn name_inner(audited: &mut Audited, inner: &[String]) {
+    if !inner.is_empty() {
+        let shown = std::mem::take(&mut audited.additional);
+        let ids = inner.iter().map(|id| Value::public_text(id));
+        audited.additional = shown.with("innerRequestIDs", Value::list(ids));
     }
 }
 

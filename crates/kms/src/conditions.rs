@@ -91,8 +91,7 @@ pub(crate) fn of_key(call: &Call<'_>, key: &Key, aliases: &[String]) -> Facts {
         .with_family("aws:ResourceTag/", key.tags.iter().map(|(name, value)| (name, value)))
 }
 
-/// What every request about a key has, and a request for a new one too. `kms:ViaService` is absent: no service calls
-/// for somebody here.
+/// What every request about a key has, and a request for a new one too.
 pub(crate) fn of_kind(
     call: &Call<'_>,
     spec: &'static str,
@@ -111,7 +110,8 @@ pub(crate) fn of_kind(
 
 /// What a request about an alias has on the alias's side.
 pub(crate) fn of_caller(call: &Call<'_>) -> Facts {
-    Facts::default().with("kms:CallerAccount", call.caller().account())
+    let caller = call.caller();
+    Facts::default().with("kms:CallerAccount", caller.account()).with_some("kms:ViaService", caller.via_service())
 }
 
 /// What a request that brings tags has.

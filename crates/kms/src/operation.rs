@@ -37,6 +37,8 @@ pub(crate) trait KeyOperation: Send + Sync + Sized + 'static {
     const CROSS_ACCOUNT: bool;
     /// Whether it changes nothing.
     const READ_ONLY: bool;
+    /// Whether it is about the grants of the key, so that conditions may ask whether a service calls.
+    const ON_GRANTS: bool = false;
     /// Whether `responseElements` shows the key's ARN although the response has none (reference/events.md, K+).
     const SHOWS_KEY: bool = false;
     /// In which states of the key.
@@ -135,7 +137,13 @@ impl<O: KeyOperation> Operation for OnKey<O> {
     }
 
     fn facts(call: &Call<'_>, key: &NamedKey, request: &Self::Request, _: &Question) -> Facts {
-        O::facts(request, key.facts(call))
+        let facts = O::facts(request, key.facts(call));
+        if !O::ON_GRANTS {
+            return facts;
+        }
+        // Only the engine knows: no request can say so.
+        let for_service = call.caller().calling_service().is_some();
+        facts.with("kms:GrantIsForAWSResource", for_service.to_string())
     }
 
     async fn grants(

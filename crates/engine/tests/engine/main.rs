@@ -10,6 +10,7 @@ mod heavy;
 mod operator;
 mod outbox;
 mod quota;
+mod services;
 mod tamper;
 mod toy;
 

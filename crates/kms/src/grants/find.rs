@@ -5,7 +5,7 @@ use claviger_engine::{Call, Fault, RowKey};
 use claviger_policy::{Principal, PrincipalKind, PrincipalName};
 
 use super::record::{Constraint, Grant, Holder, action, is_constrained};
-use super::rows::{equals, grant_key, granted, granted_key, set, steps};
+use super::rows::{equals, grant_key, granted, granted_key, set, steps, via};
 use crate::operations::cipher::Pairs;
 use crate::records::{Key, Listed};
 
@@ -28,8 +28,10 @@ pub(crate) enum Use<'a> {
     Delegate {
         /// What the new grant allows.
         operations: &'a [GrantOperation],
-        /// What the new grant demands.
+        /// What encryption context the new grant demands.
         constraint: Constraint,
+        /// For which resource a service must call by the new grant.
+        source_arn: Option<&'a str>,
     },
 }
 
@@ -76,8 +78,11 @@ pub(crate) async fn reaching(
     if !key.has_grants {
         return Ok(found);
     }
+    let source = call.caller().source_arn();
+    let mut places = vec![via(None)];
+    places.extend(source.map(|arn| via(Some(arn))));
     for holder in names(call.caller().principal()) {
-        let mut search = Search { call: &mut *call, key, asked, scans: 0 };
+        let mut search = Search { call: &mut *call, key, asked, source, places: &places, scans: 0 };
         if let Some(grant) = search.by_holder(&holder).await? {
             found.push(claviger_engine::Grant {
                 id: grant.id,
@@ -108,6 +113,10 @@ struct Search<'s, 'e> {
     call: &'s mut Call<'e>,
     key: &'s Key,
     asked: &'s Use<'s>,
+    /// The resource for which a service asks.
+    source: Option<&'s str>,
+    /// Where in the index grants stand that demand no such resource, and those that demand this one.
+    places: &'s [String],
     scans: usize,
 }
 
@@ -116,7 +125,7 @@ impl Search<'_, '_> {
     async fn by_holder(&mut self, holder: &Holder) -> Result<Option<Grant>, Fault> {
         let start = granted(holder, self.asked.operation());
         let Use::Delegate { operations, .. } = self.asked else {
-            return self.by_constraint(&format!("{start}direct/")).await;
+            return self.by_place(&start).await;
         };
         // Parents with the same operations stand together: one look for each set of operations that is there.
         let wanted = set(operations);
@@ -125,12 +134,23 @@ impl Search<'_, '_> {
             let Some(word) = next.split('/').next().map(str::to_owned) else { break };
             let held = u32::from_str_radix(&word, 16).unwrap_or_default();
             if held & wanted == wanted
-                && let Some(grant) = self.by_constraint(&format!("{start}{word}/direct/")).await?
+                && let Some(grant) = self.by_place(&format!("{start}{word}/")).await?
             {
                 return Ok(Some(grant));
             }
             // `0` sorts behind `/`, and so behind every row of this set.
             after = format!("{word}0");
+        }
+        Ok(None)
+    }
+
+    /// The first grant below this start that can be used from where the call comes and whose constraint is met.
+    async fn by_place(&mut self, start: &str) -> Result<Option<Grant>, Fault> {
+        for place in self.places {
+            let found = self.by_constraint(&format!("{start}{place}/")).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
         }
         Ok(None)
     }
@@ -181,7 +201,7 @@ impl Search<'_, '_> {
         for id in self.first(start, "", CANDIDATES).await? {
             let row = self.call.row::<Grant>(&grant_key(&self.key.region, &self.key.id, &id)).await?;
             // The record is what counts; the index only leads to it.
-            if let Some(row) = row.filter(|row| row.record.allows(self.asked)) {
+            if let Some(row) = row.filter(|row| row.record.allows(self.asked, self.source)) {
                 return Ok(Some(Grant::clone(&row.record)));
             }
         }

@@ -141,22 +141,25 @@ pub(crate) struct Grant {
     pub(crate) operations: Vec<GrantOperation>,
     /// What encryption context it demands.
     pub(crate) constraint: Constraint,
-    /// For which resource a service must call. No request comes from a service yet, so a grant with this allows nothing
-    /// but to retire it.
+    /// For which resource a service must call. To retire the grant needs no service.
     pub(crate) source_arn: Option<String>,
 }
 
 impl Grant {
-    /// Whether its operations and constraints allow the use, whoever asks.
-    pub(crate) fn allows(&self, asked: &Use<'_>) -> bool {
-        if self.source_arn.is_some() || !self.operations.contains(&asked.operation()) {
+    /// Whether its operations and constraints allow the use, whoever asks, when a service asks for the resource `source`.
+    pub(crate) fn allows(&self, asked: &Use<'_>, source: Option<&str>) -> bool {
+        let for_source = self.source_arn.is_none() || self.source_arn.as_deref() == source;
+        if !for_source || !self.operations.contains(&asked.operation()) {
             return false;
         }
         match asked {
             Use::Plain { operation, .. } if !is_constrained(*operation) => true,
             Use::Plain { context, .. } => self.constraint.admits(context),
-            Use::Delegate { operations, constraint } => {
-                operations.iter().all(|one| self.operations.contains(one)) && self.constraint.admits_child(constraint)
+            Use::Delegate { operations, constraint, source_arn } => {
+                let as_strict = self.source_arn.is_none() || self.source_arn.as_deref() == *source_arn;
+                as_strict
+                    && operations.iter().all(|one| self.operations.contains(one))
+                    && self.constraint.admits_child(constraint)
             }
         }
     }
@@ -428,6 +431,32 @@ mod tests {
         assert!(some.iter().all(|pair| bits.contains(pair)));
         for operation in GrantOperation::ALL {
             assert_eq!(action(*operation), format!("kms:{}", operation.as_str()));
+        }
+    }
+
+    /// The index leads to grants of the right source only; the record must not depend on it.
+    #[test]
+    fn a_source_is_demanded_by_the_record_too() {
+        let [(_, full), (_, plain)] = grants();
+        let source = full.source_arn.clone();
+        let context = pairs(&[("a", "1"), ("b", "")]);
+        let sign = Use::of(GrantOperation::Sign, None);
+        assert!(plain.allows(&sign, None) && plain.allows(&sign, source.as_deref()));
+        let operations = [GrantOperation::Decrypt];
+        let delegate = |source_arn| {
+            let constraint = Constraint::Subset(context.clone());
+            Use::Delegate { operations: &operations, constraint, source_arn }
+        };
+        let decrypt = || Use::of(GrantOperation::Decrypt, Some(&context));
+        for (asked, caller, allowed) in [
+            (decrypt(), source.as_deref(), true),
+            (decrypt(), Some("arn:aws:service:eu-central-1:111122223333:thing/2"), false),
+            (decrypt(), None, false),
+            (delegate(source.as_deref()), source.as_deref(), true),
+            (delegate(None), source.as_deref(), false),
+            (delegate(source.as_deref()), None, false),
+        ] {
+            assert_eq!(full.allows(&asked, caller), allowed);
         }
     }
 

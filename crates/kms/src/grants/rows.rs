@@ -124,16 +124,17 @@ fn constraint(grant: &Grant, operation: GrantOperation) -> String {
     }
 }
 
+/// `direct`, or the digest of the ARN that a service must call for.
+pub(super) fn via(source_arn: Option<&str>) -> String {
+    let Some(arn) = source_arn else { return "direct".to_owned() };
+    let mut writer = Writer::default();
+    writer.text(arn);
+    digest(writer)
+}
+
 /// Every row that says no more than its key does, by which the grant is found.
 pub(crate) fn index_keys(region: &str, key: &str, grant: &Grant) -> Vec<RowKey> {
-    let via = grant.source_arn.as_ref().map_or_else(
-        || "direct".to_owned(),
-        |arn| {
-            let mut writer = Writer::default();
-            writer.text(arn);
-            digest(writer)
-        },
-    );
+    let via = via(grant.source_arn.as_deref());
     // Who retires a grant names it, so that nobody looks for grants that allow it.
     let looked_for = grant.operations.iter().filter(|operation| **operation != GrantOperation::RetireGrant);
     let mut rows: Vec<_> = looked_for

@@ -29,6 +29,7 @@ impl KeyOperation for CreateGrant {
     const FORMS: Forms = Forms::Key;
     const CROSS_ACCOUNT: bool = true;
     const READ_ONLY: bool = false;
+    const ON_GRANTS: bool = true;
     const SHOWS_KEY: bool = true;
     const PERMITS: Permits = Permits::Enabled;
 
@@ -66,7 +67,6 @@ impl KeyOperation for CreateGrant {
         let constraint = constraint(request.constraints.as_ref()).unwrap_or_default();
         let source = request.constraints.as_ref().and_then(|constraints| constraints.source_arn.as_deref());
         of_constraint(facts, &constraint)
-            .with("kms:GrantIsForAWSResource", "false")
             .with_all("kms:GrantOperations", request.operations.iter().map(|operation| operation.as_str()))
             .with_some("kms:GranteePrincipal", request.grantee_principal.as_deref())
             .with_some("kms:GranteeServicePrincipal", request.grantee_service_principal.as_deref())
@@ -77,7 +77,8 @@ impl KeyOperation for CreateGrant {
 
     fn granted(request: &Self::Request) -> Option<Use<'_>> {
         let constraint = constraint(request.constraints.as_ref()).ok()?;
-        Some(Use::Delegate { operations: &request.operations, constraint })
+        let source_arn = request.constraints.as_ref().and_then(|constraints| constraints.source_arn.as_deref());
+        Some(Use::Delegate { operations: &request.operations, constraint, source_arn })
     }
 
     async fn perform(

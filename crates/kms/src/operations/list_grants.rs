@@ -2,7 +2,7 @@
 
 use claviger_api::Valid;
 use claviger_api::kms::{GrantListEntry, ListGrantsRequest, ListGrantsResponse, ListRetirableGrantsRequest};
-use claviger_engine::{Audited, Authorized, Call, Facts, Operation, OperationRow, Outcome, Question, Row, Value};
+use claviger_engine::{Audited, Authorized, Call, Operation, OperationRow, Outcome, Question, Row, Value};
 use claviger_policy::PrincipalName;
 
 use super::create_grant::{no_principal, principal_name};
@@ -29,6 +29,7 @@ impl KeyOperation for ListGrants {
     const FORMS: Forms = Forms::Key;
     const CROSS_ACCOUNT: bool = true;
     const READ_ONLY: bool = true;
+    const ON_GRANTS: bool = true;
     const PERMITS: Permits = Permits::Any;
 
     fn key_id(request: &Self::Request) -> &str {
@@ -43,10 +44,6 @@ impl KeyOperation for ListGrants {
         }
         filter_name(request)?;
         request.grant_id.as_deref().map_or(Ok(()), demand_grant_id)
-    }
-
-    fn facts(_: &Self::Request, facts: Facts) -> Facts {
-        facts.with("kms:GrantIsForAWSResource", "false")
     }
 
     async fn perform(

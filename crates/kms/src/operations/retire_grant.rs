@@ -123,6 +123,7 @@ impl KeyOperation for RevokeGrant {
     const FORMS: Forms = Forms::Key;
     const CROSS_ACCOUNT: bool = true;
     const READ_ONLY: bool = false;
+    const ON_GRANTS: bool = true;
     const PERMITS: Permits = Permits::Any;
 
     fn key_id(request: &Self::Request) -> &str {
@@ -131,10 +132,6 @@ impl KeyOperation for RevokeGrant {
 
     fn check(request: &Self::Request) -> Result<(), KmsError> {
         demand_grant_id(&request.grant_id)
-    }
-
-    fn facts(_: &Self::Request, facts: Facts) -> Facts {
-        facts.with("kms:GrantIsForAWSResource", "false")
     }
 
     async fn perform(call: &mut Call<'_>, key: &NamedKey, request: &Self::Request) -> Result<Outcome<()>, KmsError> {

@@ -18,6 +18,7 @@ mod quotas;
 mod replicas;
 mod requests;
 mod rotation;
+mod service_calls;
 mod simulation;
 mod states;
 mod tamper;
