@@ -71,7 +71,7 @@ class Operators:
         segments = sorted((self.data / "audit").glob("segment-*.log"))
         lines = [json.loads(line) for path in segments for line in path.read_text().splitlines()]
         found = [line["record"] for line in lines if "record" in line]
-        return [record for record in found if record["userIdentity"]["type"] == "Operator"]
+        return [record for record in found if record["userIdentity"].get("type") == "Operator"]
 
     def ask(self, path, body=b"", method="POST"):
         """One request to the socket as given; answers status and decoded body."""

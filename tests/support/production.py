@@ -30,6 +30,7 @@ class Deployment:
         """The configuration as a user would write it; a change of None leaves a line out."""
         settings = {
             "account": '"123456789012"',
+            "regions": f'["{servers.REGION}"]',
             "listen": '"127.0.0.1:0"',
             "data": f'"{self.data}"',
             "tls.certificate": f'"{self.directory / "server.pem"}"',

@@ -41,6 +41,11 @@ pub(crate) enum Command {
     },
     /// Why somebody may use a key, or may not: every statement and grant that matters, and every condition
     Explain(Box<ExplainArguments>),
+    /// The clock of a running server
+    Clock {
+        #[command(subcommand)]
+        command: ClockCommand,
+    },
     /// Look at the audit log
     Audit {
         #[command(subcommand)]
@@ -60,9 +65,9 @@ pub(crate) struct ExplainArguments {
     /// The key's id or ARN, or an alias, as the caller would name it
     #[arg(long, requires = "caller")]
     pub(crate) key: Option<String>,
-    /// The Region of the request
-    #[arg(long, default_value = "us-east-1")]
-    pub(crate) region: String,
+    /// The Region of the request; us-east-1, or the first that is served, if left out
+    #[arg(long)]
+    pub(crate) region: Option<String>,
     /// A condition key of the request, for example aws:SourceIp=192.0.2.1; repeatable
     #[arg(long, value_name = "KEY=VALUE", requires = "caller")]
     pub(crate) context: Vec<String>,
@@ -93,6 +98,9 @@ pub(crate) struct DevArguments {
     /// With --enforce: ACCOUNT=ACCESS_KEY_ID:SECRET; repeatable, for throw-away credentials
     #[arg(long = "root", value_name = "ACCOUNT=ACCESS_KEY_ID:SECRET", requires = "enforce")]
     pub(crate) roots: Vec<String>,
+    /// A Region to serve; repeatable. Every Region if left out
+    #[arg(long = "region", value_name = "REGION")]
+    pub(crate) regions: Vec<String>,
     /// Limit how often accounts may call, with AWS's default request quotas
     #[arg(long)]
     pub(crate) quotas: bool,
@@ -139,6 +147,15 @@ pub(crate) struct Running {
     /// The data directory of `claviger dev --data`
     #[arg(long)]
     pub(crate) data: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ClockCommand {
+    /// Take the server's clock for right, as it is: deletions and expiries that waited since it had leapt are done
+    Accept {
+        #[command(flatten)]
+        running: Running,
+    },
 }
 
 #[derive(Subcommand)]

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use claviger_server::{
-    AccountCreate, AccountList, AccountNamed, AccountRootCredentials, AccountShown, Credentials, Explain,
-    ExplainRequest, OperatorAnswer, OperatorRequest, Status, UnsealKind, give_command,
+    AccountCreate, AccountList, AccountNamed, AccountRootCredentials, AccountShown, ClockShown, ClockStandingShown,
+    Credentials, Explain, ExplainRequest, OperatorAnswer, OperatorRequest, Status, UnsealKind, give_command,
 };
 
-use crate::arguments::{AccountCommand, ExplainArguments, Running};
+use crate::arguments::{AccountCommand, ClockCommand, ExplainArguments, Running};
 use crate::config::{self, Unseal};
 use crate::{Failure, dev, say, say_secret, unseal};
 
@@ -41,6 +41,16 @@ pub(crate) async fn account(command: AccountCommand) -> Result<(), Failure> {
             show_credentials(give(&running, &OperatorRequest::AccountRootCredentials(request)).await?)
         }
     }
+}
+
+/// `claviger clock ...`.
+pub(crate) async fn clock(command: &ClockCommand) -> Result<(), Failure> {
+    let ClockCommand::Accept { running } = command;
+    let OperatorAnswer::Clock(clock) = give(running, &OperatorRequest::ClockAccept).await? else {
+        return Err(strange());
+    };
+    show(clock_lines(&clock));
+    Ok(())
 }
 
 /// `claviger explain`.
@@ -150,6 +160,7 @@ fn show_status(status: &Status) {
         accounts,
         accounts_closed,
         groups_refused,
+        clock,
     } = status;
     let known = |count: &Option<usize>| count.map_or_else(|| "unknown".to_owned(), |count| count.to_string());
     let integrity = match groups_refused {
@@ -170,9 +181,32 @@ fn show_status(status: &Status) {
         ("accounts closed", known(accounts_closed)),
         ("integrity", integrity),
     ];
+    show(lines);
+    show(clock_lines(clock));
+}
+
+fn show<const N: usize>(lines: [(&str, String); N]) {
     for (name, value) in lines {
         say(&format!("{name:<16}{value}"));
     }
+}
+
+fn clock_lines(clock: &ClockShown) -> [(&'static str, String); 4] {
+    let ClockShown { time, newest, standing, seconds, jobs_waiting } = clock;
+    let standing = match standing {
+        ClockStandingShown::Sound => "as expected".to_owned(),
+        ClockStandingShown::Behind => format!("{seconds} s behind the newest time seen, at which time stands still"),
+        ClockStandingShown::Leapt => {
+            format!("leapt ahead by {seconds} s: deletions and expiries wait for `claviger clock accept`")
+        }
+        ClockStandingShown::Unknown => "unknown: the newest time seen cannot be read; nothing is destroyed".to_owned(),
+    };
+    [
+        ("clock", time.clone()),
+        ("newest time", newest.clone().unwrap_or_else(|| "unknown".to_owned())),
+        ("clock state", standing),
+        ("jobs waiting", jobs_waiting.to_string()),
+    ]
 }
 
 fn strange() -> Failure {

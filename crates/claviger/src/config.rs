@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use claviger_engine::{ClockRule, Regions};
 use claviger_policy::AccountId;
 use claviger_server::{EgressRules, HostAndPort};
 use toml::Spanned;
@@ -35,6 +36,10 @@ pub(crate) struct Config {
     pub(crate) observe_listen: Option<SocketAddr>,
     pub(crate) data: PathBuf,
     pub(crate) account: AccountId,
+    /// The Regions that are served.
+    pub(crate) regions: Regions,
+    /// How far the clock is believed.
+    pub(crate) clock_rule: ClockRule,
     pub(crate) transport: Transport,
     pub(crate) unseal: Unseal,
     pub(crate) every_record: bool,
@@ -195,6 +200,8 @@ fn parse(text: &str, base: &Path) -> Result<Config, Faults> {
         "observe_listen",
         "data",
         "account",
+        "regions",
+        "clock",
         "tls",
         "unseal",
         "audit",
@@ -213,6 +220,8 @@ fn parse(text: &str, base: &Path) -> Result<Config, Faults> {
         }
     }
     let account = account(&mut reading, table);
+    let regions = regions(&mut reading, table);
+    let clock_rule = clock(&mut reading, table);
     let transport = transport(&mut reading, table);
     let unseal = unseal(&mut reading, table, data.as_deref());
     let every_record = audit(&mut reading, table);
@@ -220,13 +229,17 @@ fn parse(text: &str, base: &Path) -> Result<Config, Faults> {
     let egress = egress(&mut reading, table);
     let quotas = quotas(&mut reading, table);
     let digest = claviger_crypto::sha256(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-    match (listen, data, account, transport, unseal) {
-        (Some(listen), Some(data), Some(account), Some(transport), Some(unseal)) if reading.faults.is_empty() => {
+    match (listen, data, account, regions, transport, unseal) {
+        (Some(listen), Some(data), Some(account), Some(regions), Some(transport), Some(unseal))
+            if reading.faults.is_empty() =>
+        {
             Ok(Config {
                 listen,
                 observe_listen,
                 data,
                 account,
+                regions,
+                clock_rule,
                 transport,
                 unseal,
                 every_record,
@@ -255,6 +268,39 @@ fn account(reading: &mut Reading<'_>, table: &DeTable<'_>) -> Option<AccountId> 
         reading.fault(at, "account must be 12 digits");
     }
     parsed
+}
+
+fn regions(reading: &mut Reading<'_>, table: &DeTable<'_>) -> Option<Regions> {
+    let otherwise = "regions takes a list of names, such as [\"eu-central-1\"]";
+    let Some(value) = table.get("regions") else {
+        reading.fault(0, "regions is missing: the Regions that are served, such as [\"eu-central-1\"]");
+        return None;
+    };
+    let named = reading.texts_of(table, "regions", otherwise);
+    if named.is_empty() {
+        reading.fault(value.span().start, otherwise);
+    }
+    for (name, at) in &named {
+        if !Regions::is_name(name) {
+            reading.fault(
+                *at,
+                format!("regions: {name:?} is no name of a Region: lower-case letters, digits and hyphens"),
+            );
+        }
+    }
+    Regions::these(named.iter().map(|(name, _)| (*name).to_owned())).ok()
+}
+
+/// `[clock] downtime_days`: how long a downtime explains by itself how far the clock has come.
+fn clock(reading: &mut Reading<'_>, table: &DeTable<'_>) -> ClockRule {
+    let mut rule = ClockRule::default();
+    let Some((clock, _)) = reading.table_of(table, "clock") else { return rule };
+    reading.known(clock, "clock.", &["downtime_days"]);
+    let days = clock.get("downtime_days").and_then(|days| reading.number_of(days, "clock.downtime_days"));
+    if let Some(days) = days {
+        rule.downtime_max_millis = i64::from(days).saturating_mul(86_400_000);
+    }
+    rule
 }
 
 fn transport(reading: &mut Reading<'_>, table: &DeTable<'_>) -> Option<Transport> {
@@ -396,6 +442,7 @@ mod tests {
 listen = "127.0.0.1:8443"
 data = "/var/lib/claviger"
 account = "111122223333"
+regions = ["eu-central-1"]
 [tls]
 certificate = "tls.crt"
 key = "tls.key"
@@ -418,7 +465,7 @@ file = "/etc/claviger/unseal.key"
         let text = "listen = \"nowhere\"\ndata = 3\nacount = \"1\"\n[unseal]\npassphrase = \"hunter2\"\n";
         let faults = parse(text, Path::new("")).unwrap_err();
         let lines: Vec<usize> = faults.iter().map(|(line, _)| *line).collect();
-        assert_eq!(lines, [1, 1, 1, 2, 3, 5], "{faults:?}");
+        assert_eq!(lines, [1, 1, 1, 1, 2, 3, 5], "{faults:?}");
         assert!(!format!("{faults:?}").contains("hunter2"), "a secret in the wrong place must not be repeated");
     }
 
@@ -472,6 +519,31 @@ file = "/etc/claviger/unseal.key"
         ];
         for bad in bad {
             assert!(quotas(&format!("[quotas]\n{bad}\n")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn regions_are_named() {
+        let regions = |line: &str| {
+            let text = SOUND.replace("regions = [\"eu-central-1\"]", line);
+            parse(&text, Path::new("")).map(|config| config.regions)
+        };
+        let two = regions("regions = [\"us-west-2\", \"eu-central-1\"]").unwrap();
+        assert_eq!(two.names().collect::<Vec<_>>(), ["eu-central-1", "us-west-2"]);
+        for bad in ["", "[]", "\"eu-central-1\"", "[1]", "[\"\"]", "[\"EU\"]", "[\"eu-west-1\", \"a/b\"]", "[\"*\"]"] {
+            let line = if bad.is_empty() { String::new() } else { format!("regions = {bad}") };
+            assert!(regions(&line).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_downtime_is_plausible_for_some_days() {
+        let rule = |text: &str| parse(&format!("{SOUND}{text}"), Path::new("")).map(|config| config.clock_rule);
+        assert_eq!(rule("").unwrap(), ClockRule::default());
+        let week = rule("[clock]\ndowntime_days = 7\n").unwrap();
+        assert_eq!(week, ClockRule { downtime_max_millis: 7 * 86_400_000, ..ClockRule::default() });
+        for bad in ["downtime_days = 0", "downtime_days = -1", "downtime_days = \"7\"", "leap = 1"] {
+            assert!(rule(&format!("[clock]\n{bad}\n")).is_err(), "{bad}");
         }
     }
 

@@ -38,10 +38,14 @@ impl DevControls for Controls {
         Box::pin(async move {
             if let Some(data) = &self.recipe.data {
                 let world = self.face.world();
-                let forgotten = world.engine.danger_forget_everything().await;
-                forgotten.map_err(|fault| DevError::Failed(fault.to_string()))?;
-                world.engine.injected().set(Vec::new());
+                // The clock first: what is forgotten includes the newest time seen, and time begins with the clock.
+                let offset = self.clock.offset_millis();
                 self.clock.set_offset_millis(0);
+                if let Err(fault) = world.engine.danger_forget_everything().await {
+                    self.clock.set_offset_millis(offset);
+                    return Err(DevError::Failed(fault.to_string()));
+                }
+                world.engine.injected().set(Vec::new());
                 let kept = std::fs::write(offset_file(data), "0");
                 kept.map_err(|error| DevError::Failed(format!("the offset could not be kept: {error}")))?;
                 return self.recipe.furnish(&world, self.clock.now()).await.map_err(DevError::Failed);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use claviger_api::Timestamp;
 use claviger_audit::{Log, Settings};
 use claviger_crypto::{Random, SystemRandom, UnsealSecret};
-use claviger_engine::{Authentication, Clock, Deployment, Engine, Parts, Value};
+use claviger_engine::{Authentication, Clock, ClockRule, Deployment, Engine, Parts, Regions, Value};
 use claviger_iam::{Iam, RootCredential};
 use claviger_policy::AccountId;
 use claviger_secret::{LogText, SecretBytes, event};
@@ -38,6 +38,7 @@ pub(crate) struct Recipe {
     account: AccountId,
     enforce: bool,
     quotas: QuotaSettings,
+    regions: Regions,
     roots: Vec<(AccountId, String, SecretBytes)>,
     seed: Option<PathBuf>,
     attestation_roots: Vec<PathBuf>,
@@ -56,6 +57,12 @@ impl Recipe {
             HostAndPort::parse(text).ok_or_else(|| format!("--allow-egress takes HOST:PORT, which {text} is not"))
         });
         let plain_hosts = plain_hosts.collect::<Result<_, _>>()?;
+        let regions = match arguments.regions.as_slice() {
+            [] => Regions::EVERY,
+            named => Regions::these(named.iter().cloned()).map_err(
+                |_| "--region takes the name of a Region: lower-case letters, digits and hyphens, such as eu-central-1",
+            )?,
+        };
         let mut roots = Vec::new();
         for root in &arguments.roots {
             let parts = root.split_once('=').and_then(|(id, rest)| Some((id, rest.split_once(':')?)));
@@ -70,6 +77,7 @@ impl Recipe {
             account: account(&arguments.account)?,
             enforce: arguments.enforce,
             quotas: QuotaSettings { requests: arguments.quotas, ..QuotaSettings::default() },
+            regions,
             roots,
             seed: arguments.seed.clone(),
             attestation_roots: arguments.attestation_roots.clone(),
@@ -113,6 +121,9 @@ impl Recipe {
             authentication,
             principals_must_exist: self.enforce,
             node: NODE.to_owned(),
+            // Whoever runs it moves the clock, and keeps data for as long as is wanted.
+            clock_rule: ClockRule::ALWAYS,
+            regions: self.regions.clone(),
         };
         let world = World::new(
             Engine::open(parts).await.map_err(|fault| fault.to_string())?,
@@ -209,7 +220,7 @@ pub(crate) async fn run(arguments: DevArguments) -> Result<(), Failure> {
     let address = bound.address();
     let operators = operators(&controls.recipe, &face, &metrics);
     server.listen(bound, None, Arc::new(gateway));
-    greet(address, arguments.enforce);
+    greet(address, arguments.enforce, face.world().engine.regions().default_region());
     serve::until_stopped(server, operators, &face, timers, stop, || ()).await
 }
 
@@ -227,11 +238,11 @@ fn operators(recipe: &Recipe, face: &Arc<Face>, metrics: &Arc<Metrics>) -> Optio
     }
 }
 
-fn greet(address: std::net::SocketAddr, enforce: bool) {
+fn greet(address: std::net::SocketAddr, enforce: bool, region: &str) {
     say(&format!("listening on http://{address}"));
     say("");
     say("Point the AWS CLI, boto3 and every AWS SDK at it:");
-    say(&format!("  export AWS_ENDPOINT_URL=http://{address} AWS_REGION=us-east-1 AWS_DEFAULT_REGION=us-east-1"));
+    say(&format!("  export AWS_ENDPOINT_URL=http://{address} AWS_REGION={region} AWS_DEFAULT_REGION={region}"));
     if enforce {
         say("  export AWS_ACCESS_KEY_ID=... AWS_SECRET_ACCESS_KEY=...   # the root credentials");
     } else {

@@ -30,8 +30,10 @@ pub(crate) fn facts(request: &Explain) -> Value {
     let mut facts = Value::object([
         ("caller", Value::public_text(&request.caller)),
         ("action", Value::public_text(&request.action)),
-        ("awsRegion", Value::public_text(&request.region)),
     ]);
+    if let Some(region) = &request.region {
+        facts = facts.with("awsRegion", Value::public_text(region));
+    }
     if let Some(key) = &request.key {
         facts = facts.with("keyId", Value::public_text(key));
     }
@@ -47,6 +49,10 @@ pub(crate) fn facts(request: &Explain) -> Value {
 /// The explanation, line by line.
 pub(crate) async fn lines(call: &Call<'_>, request: &Explain) -> Result<Vec<String>, CommandError> {
     let Explain { caller, action, key, region, context, encryption_context } = request;
+    let region = region.as_deref().unwrap_or_else(|| call.regions().default_region());
+    if !call.regions().serve(region) {
+        return Err(CommandError::refused("NoSuchRegion", format!("{region:?} is not a Region that is served")));
+    }
     let (nobody, meta) = (Caller::system(region), CallMeta::system());
     let supposed = claviger_iam::supposed(&mut call.supposing(&nobody, &meta), caller).await?;
     let Some((principal, traits)) = supposed else {

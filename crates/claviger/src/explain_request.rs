@@ -129,7 +129,7 @@ fn supposed(record: &Value) -> Vec<Explain> {
         caller: text(record, "/userIdentity/arn").unwrap_or_default().to_owned(),
         action,
         key: text(record, &format!("/resources/{number}/ARN")).map(str::to_owned),
-        region: text(record, "/awsRegion").unwrap_or_default().to_owned(),
+        region: text(record, "/awsRegion").map(str::to_owned),
         context: context.clone(),
         encryption_context: encryption_context.clone(),
     };

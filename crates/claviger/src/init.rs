@@ -56,6 +56,8 @@ pub(crate) async fn run(file: &Path) -> Result<(), Failure> {
         authentication: Authentication::Verify(Arc::new(Iam::default())),
         principals_must_exist: true,
         node: dev::NODE.to_owned(),
+        clock_rule: config.clock_rule,
+        regions: config.regions.clone(),
     };
     let engine = Engine::open(parts).await.map_err(|fault| failed(&fault.to_string()))?;
     let facts = Value::object([("mode", Value::public_text("init"))])
@@ -65,6 +67,7 @@ pub(crate) async fn run(file: &Path) -> Result<(), Failure> {
     let made = made.map_err(|error| failed(&format!("the account could not be made: {error:?}")))?;
     engine.sync_audit().await.map_err(|fault| failed(&fault.to_string()))?;
     say(&format!("account {}", config.account.as_str()));
+    say(&format!("regions {}", config.regions.names().collect::<Vec<_>>().join(" ")));
     say(&format!("AWS_ACCESS_KEY_ID={}", made.access_key_id));
     say_secret("AWS_SECRET_ACCESS_KEY", &made.secret_access_key);
     say("This is the account's root access key. It is not shown again.");

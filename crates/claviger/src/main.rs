@@ -46,6 +46,7 @@ fn main() -> ExitCode {
             Command::Status { running } => ask::status(&running).await,
             Command::Account { command } => ask::account(command).await,
             Command::Explain(arguments) => ask::explain(*arguments).await,
+            Command::Clock { command } => ask::clock(&command).await,
             Command::Audit { .. } => Ok(()),
         }
     });

@@ -6,14 +6,15 @@ use std::sync::Arc;
 use claviger_audit::Recorded;
 use claviger_crypto::UnsealSecret;
 use claviger_engine::{
-    BoxFuture, Call, Chance as _, Command, CommandError, CommandWork, Commanded, Engine, EngineState, Fault, Operator,
-    Value, Writes,
+    BoxFuture, Call, Chance as _, ClockStanding, ClockState, Command, CommandError, CommandWork, Commanded, Engine,
+    EngineState, Fault, Operator, Value, Writes,
 };
 use claviger_iam::{AccountSummary, RootCredential};
 use claviger_policy::AccountId;
 use claviger_server::{
-    AccountCreate, AccountRootCredentials, AccountShown, AccountsShown, Credentials, Metrics, OperatorAnswer,
-    OperatorFace, OperatorReply, OperatorRequest, OperatorSocketError, Operators, Server, Status, UnsealKind, Uptime,
+    AccountCreate, AccountRootCredentials, AccountShown, AccountsShown, ClockShown, ClockStandingShown, Credentials,
+    Metrics, OperatorAnswer, OperatorFace, OperatorReply, OperatorRequest, OperatorSocketError, Operators, Server,
+    Status, UnsealKind, Uptime,
 };
 
 use crate::explain::{self, Explaining};
@@ -64,7 +65,10 @@ impl Operators for Obeying {
             let command = command(operator, request_id, &request);
             let needs_none = matches!(
                 request,
-                OperatorRequest::Status | OperatorRequest::Explain(_) | OperatorRequest::ExplainRequest(_)
+                OperatorRequest::Status
+                    | OperatorRequest::Explain(_)
+                    | OperatorRequest::ExplainRequest(_)
+                    | OperatorRequest::ClockAccept
             );
             if self.accounts == Accounts::Any && !needs_none {
                 let message = "every account exists in dev without --enforce; there is nothing to keep";
@@ -91,6 +95,10 @@ impl Operators for Obeying {
                 OperatorRequest::ExplainRequest(request) => {
                     let found = explain_request::find(self.log.clone(), request).await;
                     world.engine.operate(&command, &found).await
+                }
+                OperatorRequest::ClockAccept => {
+                    let accepted = world.engine.accept_clock(&command).await?;
+                    Ok(accepted.map(|accepted| accepted.map(|state| OperatorAnswer::Clock(clock_shown(state)))))
                 }
             }
         })
@@ -127,6 +135,7 @@ fn command(operator: Operator, request_id: String, request: &OperatorRequest) ->
             let facts = Value::object([("requestId", Value::public_text(&request.request_id))]);
             ("ExplainRequest", true, None, facts)
         }
+        OperatorRequest::ClockAccept => ("AcceptClock", false, None, Value::Null),
     };
     Command { name, read_only, operator, request_id, account: account.and_then(AccountId::parse), facts }
 }
@@ -176,9 +185,23 @@ impl CommandWork for Looking {
             accounts,
             accounts_closed,
             groups_refused: state.groups_refused,
+            clock: clock_shown(state.clock),
         };
         Ok(Commanded { response: OperatorAnswer::Status(status), writes: Writes::default(), shown: Value::Null })
     }
+}
+
+fn clock_shown(state: ClockState) -> ClockShown {
+    let ClockState { standing, now, newest, jobs_waiting } = state;
+    let (standing, millis) = match standing {
+        ClockStanding::Sound => (ClockStandingShown::Sound, 0),
+        ClockStanding::Behind(millis) => (ClockStandingShown::Behind, millis),
+        ClockStanding::Leapt(millis) => (ClockStandingShown::Leapt, millis),
+        ClockStanding::Unknown => (ClockStandingShown::Unknown, 0),
+    };
+    let newest = newest.map(|newest| newest.to_iso8601());
+    let seconds = millis.unsigned_abs() / 1_000;
+    ClockShown { time: now.to_iso8601(), newest, standing, seconds, jobs_waiting }
 }
 
 async fn create(

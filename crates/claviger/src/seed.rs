@@ -25,8 +25,8 @@ struct SeedFile {
 struct SeedFileKey {
     key_id: String,
     account: Option<String>,
-    #[serde(default = "default_region")]
-    region: String,
+    /// The one that a request without a Region is for, when it is missing.
+    region: Option<String>,
     /// AWS's KeySpec; symmetric when it is missing.
     key_spec: Option<String>,
     /// AWS's KeyUsage; needed for every other spec.
@@ -35,10 +35,6 @@ struct SeedFileKey {
     material: String,
     #[serde(default)]
     aliases: Vec<String>,
-}
-
-fn default_region() -> String {
-    "us-east-1".to_owned()
 }
 
 /// What kind of key is asked for.
@@ -66,10 +62,15 @@ pub(crate) async fn apply(world: &World, file: &Path, account: &str, now: Timest
         let id = KeyId::parse(&key.key_id).map_err(|_| bad(format!("{} is no key id", key.key_id)))?;
         let material = claviger_kms::seed_material(id, spec, &bytes)
             .ok_or_else(|| bad(format!("{}: the material is not that of a {} key", key.key_id, spec.as_str())))?;
+        let regions = world.engine.regions();
+        let region = key.region.unwrap_or_else(|| regions.default_region().to_owned());
+        if !regions.serve(&region) {
+            return Err(bad(format!("{}: Region {region:?} is not served", key.key_id)));
+        }
         let seeded = SeedKey {
             id: key.key_id.clone(),
             account: key.account.unwrap_or_else(|| account.to_owned()),
-            region: key.region,
+            region,
             spec,
             usage,
             material,

@@ -73,7 +73,11 @@ pub(crate) async fn until_stopped(
         operators.drain().await;
     }
     drop(timers);
-    face.world().sync_audit().await;
+    let world = face.world();
+    if let Err(fault) = world.engine.store_time().await {
+        event!(error, "the newest time seen could not be stored", fault = fault);
+    }
+    world.sync_audit().await;
     if drained.abandoned_calls > 0 {
         return Err(format!("{} calls were still in progress", drained.abandoned_calls));
     }

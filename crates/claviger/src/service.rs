@@ -84,6 +84,8 @@ async fn world(config: &Config) -> Result<World, Failure> {
         authentication: Authentication::Verify(Arc::clone(&iam) as _),
         principals_must_exist: true,
         node: dev::NODE.to_owned(),
+        clock_rule: config.clock_rule,
+        regions: config.regions.clone(),
     };
     let engine = Engine::open(parts).await.map_err(|fault| failed(&fault.to_string()))?;
     let facts = Value::object([("mode", Value::public_text("server"))])

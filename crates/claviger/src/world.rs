@@ -111,6 +111,10 @@ impl Api for Face {
         Box::pin(async move { world.engine.authenticate(&claim, meta).await })
     }
 
+    fn takes(&self, service: &str, region: &str) -> bool {
+        self.world().engine.regions().take(service, region)
+    }
+
     fn call(&self, caller: Caller, meta: CallMeta, request: Request) -> BoxFuture<'_, Result<Reply, Refusal>> {
         let world = self.world();
         Box::pin(async move { world.dispatch(&caller, &meta, &request).await })

@@ -140,7 +140,9 @@ impl Engine {
     }
 
     async fn judge(&self, claim: &SignatureClaim, meta: &CallMeta) -> Result<Caller, Refusal> {
-        scope(claim)?;
+        if !self.regions().take(&claim.service, &claim.region) {
+            return Err(Refusal::ScopeRegion);
+        }
         let presented = match self.authentication() {
             Authentication::DangerAnyCredential { default_account } => {
                 fresh(claim, self.clock().wall())?;
@@ -214,14 +216,6 @@ fn unchecked(claim: &SignatureClaim, default_account: AccountId) -> Caller {
         traits: PrincipalTraits::default(),
         via: None,
     }
-}
-
-/// A Region's name: what can stand in an ARN and in a row key.
-fn scope(claim: &SignatureClaim) -> Result<(), Refusal> {
-    let region = &claim.region;
-    let sound = (1..=32).contains(&region.len())
-        && region.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    if sound { Ok(()) } else { Err(Refusal::ScopeRegion) }
 }
 
 fn fresh(claim: &SignatureClaim, now: Timestamp) -> Result<(), Refusal> {

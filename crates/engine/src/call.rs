@@ -11,7 +11,7 @@ use crate::authenticate::Authentication;
 use crate::cache::Entry;
 use crate::engine::Engine;
 use crate::record::{Record, Row, RowKey, Seen, decode};
-use crate::{CallMeta, Caller, Clock, CommonError, Fault};
+use crate::{CallMeta, Caller, Clock, CommonError, Fault, Regions};
 
 /// What an operation works with. Everything read through it becomes a precondition of what it writes.
 pub struct Call<'e> {
@@ -33,7 +33,7 @@ impl<'e> Call<'e> {
             engine,
             caller,
             meta,
-            now: engine.clock().now(),
+            now: engine.now(),
             view: None,
             seen: Vec::with_capacity(4),
             inner: Vec::new(),
@@ -53,10 +53,17 @@ impl<'e> Call<'e> {
         self.meta
     }
 
-    /// The time of the call by the movable clock: one instant for the whole call.
+    /// The time of the call by the movable clock, or the newest time seen if the clock is behind that: one instant for
+    /// the whole call.
     #[must_use]
     pub const fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// The movable clock as it is, even behind the newest time seen: for one-time codes, whose other side goes by it.
+    #[must_use]
+    pub fn unheld_now(&self) -> Timestamp {
+        self.engine.clock().now()
     }
 
     /// The time by the wall clock, which judges attestation documents and tokens.
@@ -92,6 +99,12 @@ impl<'e> Call<'e> {
     #[must_use]
     pub fn keys(&self) -> &DomainKeys {
         self.engine.keys()
+    }
+
+    /// The Regions that are served.
+    #[must_use]
+    pub const fn regions(&self) -> &'e Regions {
+        self.engine.regions()
     }
 
     /// Whether policies must name principals that exist (not in `claviger dev` without `--enforce`).

@@ -205,6 +205,11 @@ pub trait Clock: Send + Sync {
     fn wall(&self) -> Timestamp;
     /// The movable clock: key lives, `aws:CurrentTime` and audit times follow it.
     fn now(&self) -> Timestamp;
+    /// Milliseconds since some moment, by a clock that nobody sets; only who moves the movable clock on purpose moves it
+    /// too. What the movable clock gains beyond it is a leap. A clock without such a measure takes every gain for meant.
+    fn steady(&self) -> i64 {
+        self.now().millis()
+    }
 }
 
 /// Randomness for identifiers and salts; injected so that a simulation can repeat a run.

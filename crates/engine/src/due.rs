@@ -39,6 +39,38 @@ impl Record for DueRow {
     }
 }
 
+/// Some rows of the index, in order.
+#[derive(Default)]
+struct DuePage {
+    /// What is to be done.
+    due: Vec<DueJob>,
+    /// The last row looked at.
+    last: Option<RowKey>,
+    /// Whether anything in the page is due, so that the next page may be.
+    more: bool,
+    /// Jobs that wait since they destroy and the clock is not believed.
+    waiting: u64,
+}
+
+/// What a run has come to so far.
+#[derive(Default)]
+struct Run {
+    done: u64,
+    waiting: u64,
+    failed: HashSet<RowKey>,
+    first_fault: Option<Fault>,
+}
+
+impl Run {
+    /// Keeps the first fault; says whether there was none.
+    fn note(&mut self, result: Result<(), Fault>) -> bool {
+        let fault = result.err();
+        let is_done = fault.is_none();
+        self.first_fault = self.first_fault.take().or(fault);
+        is_done
+    }
+}
+
 /// Planning and cancelling.
 pub struct Due;
 
@@ -85,37 +117,54 @@ impl Due {
 
 impl Engine {
     /// Does everything that is due by the movable clock, and gives the number of jobs done. Any number of runners may
-    /// do this at once: each job is one checked commit. A job that cannot be done does not keep the others from it.
+    /// do this at once: each job is one checked commit. A job that cannot be done does not keep the others from it, and
+    /// one that destroys waits while the clock is ahead of what is believed.
     ///
     /// # Errors
     /// The first [`Fault`]; the jobs that met one stay due.
     pub async fn run_due(&self, jobs: &dyn Jobs) -> Result<u64, Fault> {
-        let (mut done, mut first_fault, mut failed) = (0, None, HashSet::new());
+        let mut run = Run::default();
+        run.note(self.keep_time(false).await);
         // A job may plan others that are due at once, so the index is read again until it has nothing to do.
         loop {
             let (mut after, mut found) = (None, 0);
+            run.waiting = 0;
             loop {
-                let (due, last) = self.due_page(jobs, after.as_ref()).await?;
-                for job in due.iter().filter(|job| !failed.contains(&job.row)).collect::<Vec<_>>() {
-                    found += 1;
-                    if let Err(fault) = self.run_one(jobs, job).await {
-                        event!(error, "a due job could not be done", job = LogText::new(&job.job), fault = fault);
-                        failed.insert(job.row.clone());
-                        first_fault = first_fault.or(Some(fault));
-                    } else {
-                        done += 1;
-                    }
-                }
-                match last {
-                    Some(last) if !due.is_empty() => after = Some(last),
+                let page = self.due_page(jobs, after.as_ref()).await?;
+                run.waiting = run.waiting.saturating_add(page.waiting);
+                found += self.run_page(jobs, &page.due, &mut run).await;
+                match page.last {
+                    Some(last) if page.more => after = Some(last),
                     _ => break,
                 }
             }
             if found == 0 {
+                self.high_water().note_waiting(run.waiting);
                 self.erase_destroyed().await;
-                return first_fault.map_or(Ok(done), Err);
+                return run.first_fault.map_or(Ok(run.done), Err);
             }
         }
+    }
+
+    /// Does the jobs of a page that have not failed before, and gives their number.
+    async fn run_page(&self, jobs: &dyn Jobs, due: &[DueJob], run: &mut Run) -> u64 {
+        let open: Vec<&DueJob> = due.iter().filter(|job| !run.failed.contains(&job.row)).collect();
+        // What is destroyed must not be found undestroyed by a clock that nobody knows to have been ahead.
+        let destroys = open.iter().any(|job| jobs.destroys(&job.job));
+        let is_time_kept = !destroys || run.note(self.keep_time(true).await);
+        for job in &open {
+            if !is_time_kept && jobs.destroys(&job.job) {
+                run.failed.insert(job.row.clone());
+                continue;
+            }
+            let result = self.run_one(jobs, job).await;
+            if let Err(fault) = &result {
+                event!(error, "a due job could not be done", job = LogText::new(&job.job), fault = *fault);
+                run.failed.insert(job.row.clone());
+            }
+            run.done += u64::from(run.note(result));
+        }
+        open.len() as u64
     }
 
     /// Clears from the store's files what destroyed material left there. While an older view is open it cannot be
@@ -126,19 +175,26 @@ impl Engine {
         }
     }
 
-    /// The next jobs that are due, behind a row of the index, and the last row looked at.
-    async fn due_page(&self, jobs: &dyn Jobs, after: Option<&RowKey>) -> Result<(Vec<DueJob>, Option<RowKey>), Fault> {
+    /// The next jobs that are due, behind a row of the index.
+    async fn due_page(&self, jobs: &dyn Jobs, after: Option<&RowKey>) -> Result<DuePage, Fault> {
         let (caller, meta) = (Caller::system(""), CallMeta::system());
         let mut call = Call::new(self, &caller, &meta);
         let now = call.now();
+        let destroys_until = self.high_water().destroys_until();
         let rows = call.rows::<DueRow>(&RowKey::new(KIND, jobs.service(), ""), after, PAGE).await?;
-        let last = rows.last().map(|(row, _)| row.clone());
-        let due = rows.into_iter().filter_map(|(row, found)| {
-            let due = Timestamp::from_millis(row.rest().split(' ').next()?.parse().ok()?);
+        let mut page = DuePage { last: rows.last().map(|(row, _)| row.clone()), ..DuePage::default() };
+        for (row, found) in rows {
+            let millis = row.rest().split(' ').next().and_then(|millis| millis.parse().ok());
+            let Some(due) = millis.map(Timestamp::from_millis).filter(|due| *due <= now) else { continue };
+            page.more = true;
             let job = found.record.job.clone();
-            (due <= now).then(|| DueJob { service: jobs.service().to_owned(), due, job, row })
-        });
-        Ok((due.collect(), last))
+            if jobs.destroys(&job) && destroys_until.is_none_or(|until| due > until) {
+                page.waiting += 1;
+            } else {
+                page.due.push(DueJob { service: jobs.service().to_owned(), due, job, row });
+            }
+        }
+        Ok(page)
     }
 
     async fn run_one(&self, jobs: &dyn Jobs, job: &DueJob) -> Result<(), Fault> {

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
-use claviger_api::{Refusal, ServiceError};
+use claviger_api::{Refusal, ServiceError, Timestamp};
 use claviger_audit::{Log, Prepared, Recorded, Value};
 use claviger_crypto::DomainKeys;
 use claviger_policy::Decision;
@@ -19,11 +19,13 @@ use crate::call::Call;
 use crate::committer::{Change, Committed, Committer, Depth, Integrity, check_all, integrity_key};
 use crate::faults::InjectedFaults;
 use crate::heavy::Heavy;
+use crate::high_water::{ClockRule, HighWater};
 use crate::integrity::Broken;
 use crate::operation::{Answer, Audited, Authorized, Operation, Outcome, Question, Writes};
 use crate::outbox::{OutboxRow, outbox_key};
 use crate::quota::{Charge, QuotaRule, Quotas};
 use crate::record::{RowKey, Seen};
+use crate::regions::Regions;
 use crate::service::Registered;
 use crate::{ApiError, CallMeta, Caller, Chance, Clock, CommonError, Fault, trail};
 
@@ -48,6 +50,10 @@ pub struct Parts {
     pub principals_must_exist: bool,
     /// The name of this node in outbox rows and audit records.
     pub node: String,
+    /// How far the clock is believed.
+    pub clock_rule: ClockRule,
+    /// The Regions that are served.
+    pub regions: Regions,
 }
 
 /// See the module.
@@ -68,6 +74,7 @@ pub struct Engine {
     refusals: Mutex<(i64, u32)>,
     accounts: RwLock<Option<BTreeSet<String>>>,
     quotas: OnceLock<Quotas>,
+    high_water: HighWater,
     registered: Registered,
 }
 
@@ -112,6 +119,7 @@ impl Engine {
             refusals: Mutex::default(),
             accounts: RwLock::default(),
             quotas: OnceLock::new(),
+            high_water: HighWater::new(parts.clock_rule),
             registered: Registered::default(),
             parts,
         };
@@ -120,6 +128,7 @@ impl Engine {
             engine.outbox_above(*last);
         }
         engine.replay_outbox().await?;
+        engine.read_time().await;
         Ok(engine)
     }
 
@@ -459,6 +468,21 @@ impl Engine {
     #[must_use]
     pub fn clock(&self) -> &dyn Clock {
         &*self.parts.clock
+    }
+
+    /// The time of calls: the movable clock's, but never behind the newest time seen.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.high_water.held(self.parts.clock.now())
+    }
+
+    pub(crate) const fn high_water(&self) -> &HighWater {
+        &self.high_water
+    }
+
+    /// The Regions that are served.
+    #[must_use]
+    pub const fn regions(&self) -> &Regions {
+        &self.parts.regions
     }
 
     /// The audit log.

@@ -18,6 +18,7 @@ mod explain;
 mod fault;
 mod faults;
 mod heavy;
+mod high_water;
 mod integrity;
 mod open;
 mod operation;
@@ -25,6 +26,7 @@ mod operator;
 mod outbox;
 mod quota;
 mod record;
+mod regions;
 mod seed;
 mod service;
 mod trail;
@@ -43,6 +45,7 @@ pub use egress::{Egress, EgressError, Fetched};
 pub use engine::{COMMIT_RETRIES_MAX, Engine, Parts};
 pub use fault::{ApiError, CommonError, CommonNames, Fault, InjectedError, THROTTLED};
 pub use faults::{InjectedFault, InjectedFaults, RULES_MAX};
+pub use high_water::{ClockRule, ClockStanding, ClockState, DOWNTIME_MAX_MILLIS, LEAP_MAX_MILLIS};
 pub use open::{Deployment, DeploymentError};
 pub use operation::{
     Answer, Audited, Authorized, DueJob, JobOutcome, Jobs, Named, Operation, OperationRow, Outcome, Question,
@@ -51,5 +54,6 @@ pub use operation::{
 pub use operator::{Command, CommandError, CommandWork, Commanded, EngineState, Operator};
 pub use quota::{Charge, NoQuotaGroup, QuotaGroup, QuotaRule, Quotas, ServiceQuotas};
 pub use record::{Record, Row, RowKey, Seen};
+pub use regions::{NoRegions, Regions};
 pub use seed::Seed;
 pub use service::{RegisterError, ServiceIdentity, Services};

@@ -272,6 +272,9 @@ pub trait Jobs: Send + Sync {
         call: &'a mut Call<'_>,
         job: &'a DueJob,
     ) -> claviger_store::BoxFuture<'a, Result<JobOutcome, Fault>>;
+    /// Whether the job takes away for good what a wrong clock must not take. Such a job waits while the clock is not
+    /// believed; so must any that is not known to be harmless.
+    fn destroys(&self, job: &str) -> bool;
     /// The name under which the service's jobs are stored.
     fn service(&self) -> &'static str;
     /// `kms.amazonaws.com` and the like.

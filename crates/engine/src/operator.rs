@@ -9,6 +9,7 @@ use claviger_secret::LogText;
 
 use crate::committer::Committed;
 use crate::engine::{COMMIT_RETRIES_MAX, Engine};
+use crate::high_water::ClockState;
 use crate::operation::Writes;
 use crate::{Call, CallMeta, Caller, CommonError, Fault, OperationRow, open, trail};
 
@@ -110,6 +111,8 @@ pub struct EngineState {
     pub audit_unrecorded: u64,
     /// Groups of rows, of 256, that do not add up and are refused.
     pub groups_refused: usize,
+    /// The clock.
+    pub clock: ClockState,
 }
 
 impl Engine {
@@ -203,6 +206,7 @@ impl Engine {
             audit_synced: self.audit_on_disk(),
             audit_unrecorded: self.audit().unrecorded(),
             groups_refused: self.groups_refused(),
+            clock: self.clock_state(),
         })
     }
 

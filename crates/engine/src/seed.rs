@@ -70,6 +70,8 @@ impl Engine {
                 writes.delete(key);
             }
             if writes.is_empty() {
+                // Time begins anew as well, with the clock as it now is.
+                self.high_water().restart(self.clock());
                 return self.store().erase().await.or(Ok(()));
             }
             // A conflict means that a call came between: the rows are read again.

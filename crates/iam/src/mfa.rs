@@ -28,7 +28,7 @@ pub async fn spend_code(
     let Some(assigned) = device.assigned.as_ref().filter(|one| one.user == user && device.serial() == serial) else {
         return Ok(false);
     };
-    let now = totp::window(call.now());
+    let now = totp::window(call.unheld_now());
     let Some(window) = totp::single(&device.seed, now.saturating_add(assigned.ahead), WINDOWS, code) else {
         return Ok(false);
     };

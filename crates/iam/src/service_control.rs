@@ -195,6 +195,8 @@ mod tests {
             authentication: Authentication::DangerAnyCredential { default_account: AccountId::NOBODY },
             principals_must_exist: true,
             node: "node-1".to_owned(),
+            clock_rule: claviger_engine::ClockRule::default(),
+            regions: claviger_engine::Regions::EVERY,
         };
         Engine::open(parts).await.unwrap()
     }

@@ -53,6 +53,8 @@ async fn engine_over(store: Arc<dyn Store>) -> Engine {
         authentication: Authentication::Verify(Arc::new(Iam::default())),
         principals_must_exist: true,
         node: "node-1".to_owned(),
+        clock_rule: claviger_engine::ClockRule::default(),
+        regions: claviger_engine::Regions::EVERY,
     };
     Engine::open(parts).await.unwrap()
 }

@@ -57,6 +57,8 @@ async fn world(store: Arc<dyn Store>) -> (Arc<Engine>, Caller) {
         authentication: Authentication::DangerAnyCredential { default_account: account },
         principals_must_exist: true,
         node: "node-1".to_owned(),
+        clock_rule: claviger_engine::ClockRule::default(),
+        regions: claviger_engine::Regions::EVERY,
     };
     let engine = Engine::open(parts).await.unwrap();
     let claim = SignatureClaim {

@@ -57,6 +57,8 @@ impl World {
             authentication: Authentication::Verify(Arc::new(Iam::default())),
             principals_must_exist: true,
             node: "node-1".to_owned(),
+            clock_rule: claviger_engine::ClockRule::default(),
+            regions: claviger_engine::Regions::EVERY,
         };
         let engine = Engine::open(parts).await.unwrap();
         Self { engine, iam: Iam::default(), hands }

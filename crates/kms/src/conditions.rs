@@ -191,6 +191,8 @@ mod tests {
             authentication: Authentication::DangerAnyCredential { default_account: AccountId::parse(ACCOUNT).unwrap() },
             principals_must_exist: false,
             node: "node-1".to_owned(),
+            clock_rule: claviger_engine::ClockRule::default(),
+            regions: claviger_engine::Regions::EVERY,
         };
         Engine::open(parts).await.unwrap()
     }

@@ -192,6 +192,10 @@ impl Jobs for Kms {
         Box::pin(lifecycle::run(call, job))
     }
 
+    fn destroys(&self, job: &str) -> bool {
+        lifecycle::destroys(job)
+    }
+
     fn service(&self) -> &'static str {
         lifecycle::SERVICE
     }

@@ -1,7 +1,7 @@
 //! The two clocks. The only place that reads the system's time of day.
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use claviger_api::Timestamp;
 use claviger_engine::Clock;
@@ -9,22 +9,29 @@ use claviger_engine::Clock;
 /// The system's clock, and the same clock moved by an offset.
 ///
 /// The offset stays zero in production; `claviger dev` moves it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SystemClock {
     offset_millis: AtomicI64,
+    began: Instant,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl SystemClock {
     /// Both clocks at the system's time.
     #[must_use]
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self::with_offset(0)
     }
 
     /// The movable clock ahead of the wall clock by this many milliseconds (behind, if negative).
     #[must_use]
-    pub const fn with_offset(offset_millis: i64) -> Self {
-        Self { offset_millis: AtomicI64::new(offset_millis) }
+    pub fn with_offset(offset_millis: i64) -> Self {
+        Self { offset_millis: AtomicI64::new(offset_millis), began: Instant::now() }
     }
 
     /// How far the movable clock is ahead of the wall clock, in milliseconds.
@@ -63,6 +70,12 @@ impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.wall().millis().saturating_add(self.offset_millis()))
     }
+
+    /// The monotonic clock, and whatever the offset was moved by. It stands still while the machine is suspended.
+    fn steady(&self) -> i64 {
+        let run = i64::try_from(self.began.elapsed().as_millis()).unwrap_or(i64::MAX);
+        run.saturating_add(self.offset_millis())
+    }
 }
 
 #[cfg(test)]
@@ -76,6 +89,9 @@ mod tests {
         let (wall, now) = (clock.wall().millis(), clock.now().millis());
         assert!((86_400_005..86_410_005).contains(&(now - wall)), "{now} - {wall}");
         assert!(wall > 1_700_000_000_000);
+        let before = clock.steady();
+        clock.advance(86_400_000);
+        assert!((86_400_000..86_410_000).contains(&(clock.steady() - before)), "moved on purpose");
     }
 
     #[test]

@@ -26,6 +26,12 @@ pub trait Api: Send + Sync + 'static {
     /// The caller behind a claim.
     fn authenticate<'a>(&'a self, claim: SignatureClaim, meta: &'a CallMeta) -> BoxFuture<'a, Result<Caller, Refusal>>;
 
+    /// Whether requests to the service may be signed for the Region.
+    fn takes(&self, service: &str, region: &str) -> bool {
+        let _ = (service, region);
+        true
+    }
+
     /// Makes the call.
     fn call(&self, caller: Caller, meta: CallMeta, request: Request) -> BoxFuture<'_, Result<Reply, Refusal>>;
 
@@ -109,7 +115,8 @@ impl Gateway {
             None
         } else {
             let claim = claviger_wire::sigv4::claim(head, body.bytes()).map_err(refused)?;
-            claviger_wire::sigv4::check_scope(&claim, operation).map_err(refused)?;
+            claviger_wire::sigv4::check_scope(&claim, operation)
+                .map_err(|refusal| refused(self.scope(refusal, &claim.region)))?;
             Some(self.api.authenticate(claim, &meta).await.map_err(refused)?)
         };
         let decoded = claviger_wire::decode(operation, claviger_wire::input(head, body.bytes()));
@@ -136,6 +143,16 @@ impl Gateway {
             microseconds = took.as_micros()
         );
         Ok(response)
+    }
+
+    /// A wrong service in the scope, and a wrong Region beside it.
+    fn scope(&self, refusal: Refusal, region: &str) -> Refusal {
+        match refusal {
+            Refusal::ScopeService(service) if !self.api.takes(service, region) => {
+                Refusal::ScopeRegionAndService(service)
+            }
+            other => other,
+        }
     }
 
     fn refused(&self, request_id: &str, (protocol, refusal): Refused) -> Response<Bytes> {

@@ -40,9 +40,9 @@ pub use limits::Limits;
 pub use metrics::Metrics;
 pub use observer::Observer;
 pub use operator::{
-    AccountCreate, AccountList, AccountNamed, AccountRootCredentials, AccountShown, AccountsShown, Credentials,
-    Explain, ExplainRequest, Explained, OperatorAnswer, OperatorFace, OperatorReply, OperatorRequest, Operators,
-    Status, UnsealKind, Uptime,
+    AccountCreate, AccountList, AccountNamed, AccountRootCredentials, AccountShown, AccountsShown, ClockShown,
+    ClockStandingShown, Credentials, Explain, ExplainRequest, Explained, OperatorAnswer, OperatorFace, OperatorReply,
+    OperatorRequest, Operators, Status, UnsealKind, Uptime,
 };
 pub use operator_client::{OperatorError, give_command};
 pub use operator_socket::{OperatorSocket, OperatorSocketError, bind_operator};

@@ -61,6 +61,8 @@ pub enum OperatorRequest {
     Explain(Explain),
     /// Why a request was answered as it was.
     ExplainRequest(ExplainRequest),
+    /// Takes the clock for right, as it is.
+    ClockAccept,
 }
 
 /// A use of a key that nobody makes.
@@ -74,8 +76,9 @@ pub struct Explain {
     /// The key as the caller would name it; absent for actions on none.
     #[serde(default)]
     pub key: Option<String>,
-    /// The Region of the request.
-    pub region: String,
+    /// The Region of the request; one that is served when absent.
+    #[serde(default)]
+    pub region: Option<String>,
     /// Condition keys of the request, each with a value; a key with several stands as often.
     #[serde(default)]
     pub context: Vec<(String, String)>,
@@ -163,6 +166,38 @@ pub enum OperatorAnswer {
     Credentials(Credentials),
     /// Why.
     Explained(Explained),
+    /// The clock.
+    Clock(ClockShown),
+}
+
+/// How the clock is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClockShown {
+    /// What it says, in ISO 8601.
+    pub time: String,
+    /// The newest time that was believed; none when its row cannot be read.
+    pub newest: Option<String>,
+    /// How it stands to that.
+    pub standing: ClockStandingShown,
+    /// By how many seconds it is behind or has leapt.
+    pub seconds: u64,
+    /// Deletions and expiries that are due by the clock and wait since it is not believed.
+    pub jobs_waiting: u64,
+}
+
+/// How the clock stands to the newest time seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum ClockStandingShown {
+    /// As expected.
+    Sound,
+    /// Behind it: time stands still until it catches up.
+    Behind,
+    /// Ahead without a cause: what destroys waits.
+    Leapt,
+    /// The newest time cannot be read: what destroys waits.
+    Unknown,
 }
 
 /// How the server is.
@@ -193,6 +228,8 @@ pub struct Status {
     pub accounts_closed: Option<usize>,
     /// Groups of rows, of 256, that do not add up and are refused; 0 when all is well.
     pub groups_refused: usize,
+    /// The clock.
+    pub clock: ClockShown,
 }
 
 /// One account.
@@ -291,6 +328,11 @@ const ROUTES: &[Route] = &[
         read_request: |body| read(body).map(OperatorRequest::ExplainRequest),
         read_answer: |body| read(body).map(OperatorAnswer::Explained),
     },
+    Route {
+        name: "clock/accept",
+        read_request: |body| read::<Nothing>(body).map(|Nothing {}| OperatorRequest::ClockAccept),
+        read_answer: |body| read(body).map(OperatorAnswer::Clock),
+    },
 ];
 
 /// The route with this name.
@@ -309,12 +351,13 @@ impl OperatorRequest {
             Self::AccountRootCredentials(_) => "account/root-credentials",
             Self::Explain(_) => "explain",
             Self::ExplainRequest(_) => "explain/request",
+            Self::ClockAccept => "clock/accept",
         }
     }
 
     pub(crate) fn body(&self) -> Bytes {
         match self {
-            Self::Status => write(&Nothing {}),
+            Self::Status | Self::ClockAccept => write(&Nothing {}),
             Self::AccountCreate(request) => write(request),
             Self::AccountList(request) => write(request),
             Self::AccountClose(request) | Self::AccountReopen(request) => write(request),
@@ -339,6 +382,7 @@ impl OperatorAnswer {
             Self::Account(answer) => write(answer),
             Self::Accounts(answer) => write(answer),
             Self::Explained(answer) => write(answer),
+            Self::Clock(answer) => write(answer),
             Self::Credentials(Credentials { account, access_key_id, secret_access_key }) => {
                 let head = CredentialsHead { account: account.clone(), access_key_id: access_key_id.clone() };
                 with_secret(&head, "secretAccessKey", secret_access_key)
@@ -574,6 +618,7 @@ mod tests {
             credentials_asked(),
             OperatorRequest::Explain(Explain { key: Some("alias/a".to_owned()), ..Explain::default() }),
             OperatorRequest::ExplainRequest(ExplainRequest { request_id: "1".to_owned() }),
+            OperatorRequest::ClockAccept,
         ];
         assert_eq!(requests.len(), ROUTES.len(), "a route that no request takes");
         for request in requests {
@@ -607,6 +652,7 @@ mod tests {
     fn members_that_nobody_knows_are_refused() {
         for (name, body) in [
             ("status", "{\"a\":1}"),
+            ("clock/accept", "{\"a\":1}"),
             ("account/create", "{\"acount\":\"1\"}"),
             ("account/list", "5"),
             ("account/close", "{}"),

@@ -59,6 +59,8 @@ async fn a_job_whose_commit_failed_stays_due() {
     for action in [Action::Refuse, Action::LoseCommit, Action::LoseAnswer] {
         let kit = Kit::new();
         let engine = kit.open().await;
+        // The newest time seen is stored by a commit of its own.
+        assert_eq!(engine.run_due(&Toy).await, Ok(0));
         planned(&kit, &engine, "a", START).await;
         kit.script.next(Point::Commit, action);
         assert!(engine.run_due(&Toy).await.is_err());

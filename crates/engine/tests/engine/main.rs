@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+mod clock;
 mod concurrency;
 mod conditions;
 mod due;
@@ -30,8 +31,9 @@ use toy::{Ask, Toy, ToyOperation};
 
 const START: i64 = 1_790_000_000_000;
 
-/// Clocks that only move when they are told to: the movable one and the wall's.
-pub(crate) struct TestClock(pub(crate) AtomicI64, pub(crate) AtomicI64);
+/// Clocks that only move when they are told to: the movable one and the wall's, and how far the movable one was moved
+/// without a cause.
+pub(crate) struct TestClock(pub(crate) AtomicI64, pub(crate) AtomicI64, pub(crate) AtomicI64);
 
 impl Clock for TestClock {
     fn wall(&self) -> Timestamp {
@@ -40,6 +42,10 @@ impl Clock for TestClock {
 
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> i64 {
+        self.0.load(Ordering::SeqCst) - self.2.load(Ordering::SeqCst)
     }
 }
 
@@ -91,7 +97,7 @@ impl Kit {
             disk: tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap(),
             script: store.script(),
             store: Arc::new(store),
-            clock: Arc::new(TestClock(AtomicI64::new(START), AtomicI64::new(START))),
+            clock: Arc::new(TestClock(AtomicI64::new(START), AtomicI64::new(START), AtomicI64::new(0))),
             keys: Arc::new(DomainKeys::generate().unwrap()),
             next_request: AtomicU64::new(1),
         }
@@ -118,6 +124,8 @@ impl Kit {
             },
             principals_must_exist: false,
             node: "node-1".to_owned(),
+            clock_rule: claviger_engine::ClockRule::default(),
+            regions: claviger_engine::Regions::EVERY,
         };
         Engine::open(parts).await.map(Arc::new)
     }

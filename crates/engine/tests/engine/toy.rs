@@ -186,6 +186,10 @@ impl Jobs for Toy {
         })
     }
 
+    fn destroys(&self, job: &str) -> bool {
+        !job.starts_with("tidy")
+    }
+
     fn service(&self) -> &'static str {
         "toy"
     }

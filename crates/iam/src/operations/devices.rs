@@ -119,7 +119,7 @@ impl IamOperation for EnableMFADevice {
             return Err(IamError::quota("MFADevicesPerUser", DEVICES_MAX));
         }
         let codes = [request.authentication_code1.as_str(), request.authentication_code2.as_str()];
-        let now = totp::window(call.now());
+        let now = totp::window(call.unheld_now());
         let window = totp::consecutive(&device.seed, now, ENABLE_WINDOWS, codes);
         let window = window.ok_or(IamError::InvalidAuthenticationCode)?;
         let assigned =
@@ -154,7 +154,7 @@ impl IamOperation for ResyncMFADevice {
         let device = find::device(call, &request.serial_number).await?;
         let before = assigned(&device, &user)?.clone();
         let codes = [request.authentication_code1.as_str(), request.authentication_code2.as_str()];
-        let now = totp::window(call.now());
+        let now = totp::window(call.unheld_now());
         let window = totp::consecutive(&device.seed, now, RESYNC_WINDOWS, codes);
         // Codes that were used up stay so.
         let window = window.filter(|window| *window > before.window).ok_or(IamError::InvalidAuthenticationCode)?;

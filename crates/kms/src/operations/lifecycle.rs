@@ -252,6 +252,13 @@ fn sweep_grants_job(region: &str, id: &str) -> String {
     format!("sweep-grants {region} {id}")
 }
 
+/// Whether a job destroys what is still there: a key, or imported material that expires. The others rotate, or clear
+/// away what is gone already.
+pub(crate) fn destroys(job: &str) -> bool {
+    let name = job.split(' ').next().unwrap_or_default();
+    !matches!(name, "erase" | "rotate" | "note-rotation" | "sweep" | "sweep-materials" | "sweep-grants")
+}
+
 /// Does one due job of this service.
 pub(crate) async fn run(call: &mut Call<'_>, job: &DueJob) -> Result<JobOutcome, Fault> {
     let words: Vec<&str> = job.job.split(' ').collect();

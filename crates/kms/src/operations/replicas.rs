@@ -86,6 +86,7 @@ impl Operation for ReplicateKey {
     ) -> Result<Outcome<ReplicateKeyResponse>, KmsError> {
         let primary = authorized.resources();
         Permits::Enabled.demand(primary.key())?;
+        demand_served(call, &request.replica_region)?;
         let regions = with_replica(primary.key(), &request.replica_region)?;
         let tags = checked_tags(request.tags.as_deref().unwrap_or_default(), &[])?;
         let mut changed = primary.to_changed();
@@ -150,6 +151,14 @@ fn shown_new(replica: &Key) -> Result<KeyMetadata, KmsError> {
         current_key_material_id: None,
         ..metadata(replica)?
     })
+}
+
+/// A Region that is not served is none that a key could go to, even if a replica is still there.
+fn demand_served(call: &Call<'_>, region: &str) -> Result<(), KmsError> {
+    if call.regions().serve(region) {
+        return Ok(());
+    }
+    Err(KmsError::Unsupported(Some(format!("{region} is not a supported Region."))))
 }
 
 /// The Regions of a multi-Region primary key.
@@ -375,6 +384,7 @@ impl Operation for UpdatePrimaryRegion {
         let key = primary.key();
         Permits::Enabled.demand(key)?;
         let mut regions = regions_of_primary(key)?.clone();
+        demand_served(call, &request.primary_region)?;
         if key.region == request.primary_region {
             let text = format!("{} is the primary key in {} already.", primary.arn, key.region);
             return Err(KmsError::validation(text));

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use claviger_api::kms::CancelKeyDeletionRequest;
+use claviger_api::kms::{CancelKeyDeletionRequest, EnableKeyRotationRequest};
 use claviger_store::{Action, Faulty, Gate, Memory, Point};
 
 use crate::{Base, DAY, World, request};
@@ -135,4 +135,61 @@ async fn a_use_that_meets_the_end_of_its_key() {
     let error = use_of_it.await.unwrap();
     assert_eq!(error.code, "NotFoundException");
     assert_eq!(error.message, Some(format!("Key '{}' does not exist", crate::arn(&key))));
+}
+
+#[tokio::test]
+async fn a_waiting_period_is_whole_whatever_the_clock_does() {
+    for leap in [-3_650 * DAY, 3_650 * DAY] {
+        let (base, world) = World::new().await;
+        world.engine.run_due(&world.kms).await.unwrap();
+        let early = world.create().await;
+        world.schedule(&early).await.unwrap();
+        base.leap(leap);
+        world.engine.run_due(&world.kms).await.unwrap();
+        let late = world.create().await;
+        world.schedule(&late).await.unwrap();
+        for _ in 0..6 {
+            base.advance(DAY);
+            world.engine.run_due(&world.kms).await.unwrap();
+        }
+        for key in [&early, &late] {
+            world.describe(key).await.unwrap();
+        }
+        // The clock is set right.
+        base.leap(-leap);
+        world.engine.run_due(&world.kms).await.unwrap();
+        for key in [&early, &late] {
+            world.describe(key).await.unwrap();
+        }
+        base.advance(DAY);
+        world.engine.run_due(&world.kms).await.unwrap();
+        assert_eq!(world.describe(&early).await.unwrap_err().code, "NotFoundException", "{leap}");
+        let cancelled =
+            world.call(request!(CancelKeyDeletion, CancelKeyDeletionRequest { key_id: late.clone() })).await;
+        // It was to go seven days after the newest time then seen: now, or years from now.
+        assert_eq!(cancelled.is_ok(), leap > 0, "{leap}");
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_and_a_rotation_that_fall_due_while_the_store_is_down() {
+    let (base, world) = World::new().await;
+    let (key, rotated) = (world.create().await, world.create().await);
+    world.schedule(&key).await.unwrap();
+    let on = EnableKeyRotationRequest { key_id: rotated.clone(), rotation_period_in_days: Some(90) };
+    world.call(request!(EnableKeyRotation, on)).await.unwrap();
+    world.engine.run_due(&world.kms).await.unwrap();
+    let before = world.describe(&rotated).await.unwrap().current_key_material_id;
+    drop(world);
+    // Off for longer than is plausible: the rotation is done, the deletion waits.
+    base.advance(100 * DAY);
+    let world = base.open().await.unwrap();
+    world.engine.run_due(&world.kms).await.unwrap();
+    world.describe(&key).await.unwrap();
+    assert_ne!(world.describe(&rotated).await.unwrap().current_key_material_id, before);
+    assert_eq!(world.engine.clock_state().jobs_waiting, 1);
+    // While it waits, it can still be taken back.
+    world.call(request!(CancelKeyDeletion, CancelKeyDeletionRequest { key_id: key.clone() })).await.unwrap();
+    world.engine.run_due(&world.kms).await.unwrap();
+    assert_eq!(world.engine.clock_state().jobs_waiting, 0);
 }

@@ -12,6 +12,7 @@ use claviger_api::kms::{
 use claviger_api::kms::{CancelKeyDeletionRequest, EnableKeyRequest};
 use claviger_api::{ServiceError, Timestamp};
 use claviger_crypto::{OaepHash, PairSpec, PublicKey};
+use claviger_engine::Regions;
 use claviger_secret::SecretBytes;
 use claviger_store::{Batch, BoxFuture, CommitError, Memory, Revision, Store, StoreError, View, Watch};
 
@@ -610,7 +611,14 @@ async fn an_older_state_of_the_rows_does_not_serve_again() {
             store.commit(batch).await.unwrap();
         }
         let (keys, clock) = (Arc::clone(&base.keys), Arc::clone(&base.clock));
-        let again = Base { store: Arc::new(store), keys, clock, dice: Arc::clone(&base.dice), disk: None };
+        let again = Base {
+            store: Arc::new(store),
+            keys,
+            clock,
+            dice: Arc::clone(&base.dice),
+            disk: None,
+            regions: Regions::EVERY,
+        };
         let world = again.open().await.unwrap();
         assert_eq!(code(world.decrypt(&blob).await), "KMSInternalException");
         assert_eq!(code(world.encrypt(&key, b"x").await), "KMSInternalException");
@@ -643,4 +651,46 @@ async fn an_older_database_does_not_start_beside_the_log() {
     }
     base.store = Arc::new(store);
     assert!(base.open().await.is_err());
+}
+
+#[tokio::test]
+async fn a_clock_that_leaps_closes_expiring_material_and_erases_none() {
+    let (base, world) = World::new().await;
+    let key = world.create_external().await;
+    let parameters = world.parameters(&key).await;
+    world.import(expiring(asked(&key, &parameters, &[9; 32]), START + 30 * DAY)).await.unwrap();
+    let blob = world.encrypt(&key, b"plain").await.unwrap();
+    world.engine.run_due(&world.kms).await.unwrap();
+    base.leap(3_650 * DAY);
+    assert_eq!(world.engine.run_due(&world.kms).await, Ok(0));
+    assert_eq!(text(world.decrypt(&blob).await), format!("{} is pending import.", arn(&key)));
+    assert_eq!(material_rows(&base).await, 1);
+    drop(world);
+    let world = base.open().await.unwrap();
+    assert_eq!(world.engine.run_due(&world.kms).await, Ok(0));
+    assert_eq!((code(world.decrypt(&blob).await), material_rows(&base).await), ("KMSInvalidStateException", 1));
+    base.leap(-3_650 * DAY);
+    assert_eq!(world.engine.run_due(&world.kms).await, Ok(0));
+    assert_eq!(world.decrypt(&blob).await.unwrap(), b"plain");
+    base.advance(30 * DAY);
+    assert_eq!(world.engine.run_due(&world.kms).await, Ok(1));
+    assert_eq!(material_rows(&base).await, 0);
+}
+
+#[tokio::test]
+async fn a_clock_put_back_revives_nothing() {
+    let (base, world) = World::new().await;
+    let key = world.create_external().await;
+    let parameters = world.parameters(&key).await;
+    world.import(expiring(asked(&key, &parameters, &[9; 32]), START + 30 * DAY)).await.unwrap();
+    let blob = world.encrypt(&key, b"plain").await.unwrap();
+    base.advance(29 * DAY);
+    world.engine.run_due(&world.kms).await.unwrap();
+    let stale = world.parameters(&key).await;
+    base.advance(DAY);
+    assert_eq!(world.engine.run_due(&world.kms).await, Ok(1));
+    base.leap(-20 * DAY);
+    assert_eq!(code(world.decrypt(&blob).await), "KMSInvalidStateException");
+    let again = expiring(asked(&key, &stale, &[9; 32]), START + 50 * DAY);
+    assert_eq!(code(world.import(again).await), "ExpiredImportTokenException", "the token's day is over");
 }

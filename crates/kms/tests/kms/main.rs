@@ -33,7 +33,9 @@ use claviger_api::kms::{
 use claviger_api::{ServiceError, SignatureClaim, Timestamp, Valid};
 use claviger_audit::{Log, Settings};
 use claviger_crypto::{DomainKeys, SigningKey, hmac_sha256};
-use claviger_engine::{Authentication, CallMeta, Caller, Chance, Clock, Engine, Fault, Identities, Parts};
+use claviger_engine::{
+    Authentication, CallMeta, Caller, Chance, Clock, ClockRule, Engine, Fault, Identities, Parts, Regions,
+};
 use claviger_kms::Kms;
 use claviger_policy::AccountId;
 use claviger_secret::{SecretArray, SecretBytes};
@@ -56,6 +58,8 @@ pub(crate) use request;
 pub(crate) struct TestClock {
     pub(crate) now: AtomicI64,
     pub(crate) wall: AtomicI64,
+    /// How far `now` was moved without a cause.
+    pub(crate) leapt: AtomicI64,
 }
 
 impl Clock for TestClock {
@@ -65,6 +69,10 @@ impl Clock for TestClock {
 
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.now.load(Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> i64 {
+        self.now.load(Ordering::SeqCst) - self.leapt.load(Ordering::SeqCst)
     }
 }
 
@@ -107,6 +115,7 @@ pub(crate) struct Base {
     pub(crate) dice: Arc<Dice>,
     /// Where the audit log is kept; without it, each engine has a log of its own in memory.
     pub(crate) disk: Option<tempfile::TempDir>,
+    pub(crate) regions: Regions,
 }
 
 impl Base {
@@ -114,7 +123,12 @@ impl Base {
         Self {
             store,
             keys: Arc::new(DomainKeys::generate().unwrap()),
-            clock: Arc::new(TestClock { now: AtomicI64::new(START), wall: AtomicI64::new(START) }),
+            clock: Arc::new(TestClock {
+                now: AtomicI64::new(START),
+                wall: AtomicI64::new(START),
+                leapt: AtomicI64::new(0),
+            }),
+            regions: Regions::EVERY,
             dice: Arc::new(Dice::new(seed)),
             disk: None,
         }
@@ -130,6 +144,12 @@ impl Base {
         self.clock.now.fetch_add(millis, Ordering::SeqCst);
     }
 
+    /// Somebody sets the clock.
+    pub(crate) fn leap(&self, millis: i64) {
+        self.clock.leapt.fetch_add(millis, Ordering::SeqCst);
+        self.advance(millis);
+    }
+
     pub(crate) async fn open(&self) -> Result<World, Fault> {
         let default_account = AccountId::parse(OWNER).unwrap();
         self.open_as(Authentication::DangerAnyCredential { default_account }).await
@@ -141,15 +161,27 @@ impl Base {
     }
 
     async fn open_as(&self, authentication: Authentication) -> Result<World, Fault> {
+        self.open_node(authentication, ClockRule::default(), ("node-1", &self.store, self.log())).await
+    }
+
+    /// An engine of its own over a store that may be another's too, with its own log.
+    pub(crate) async fn open_node(
+        &self,
+        authentication: Authentication,
+        clock_rule: ClockRule,
+        (node, store, audit): (&str, &Arc<dyn Store>, Log),
+    ) -> Result<World, Fault> {
         let parts = Parts {
-            store: Arc::clone(&self.store),
+            store: Arc::clone(store),
             keys: Arc::clone(&self.keys),
-            audit: self.log(),
+            audit,
             clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
             chance: Arc::clone(&self.dice) as Arc<dyn Chance>,
             principals_must_exist: matches!(authentication, Authentication::Verify(_)),
             authentication,
-            node: "node-1".to_owned(),
+            node: node.to_owned(),
+            clock_rule,
+            regions: self.regions.clone(),
         };
         let clock = Arc::clone(&self.clock);
         Ok(World { engine: Engine::open(parts).await?, kms: Kms::default(), clock })

@@ -13,6 +13,7 @@ use claviger_api::kms::{
     UpdatePrimaryRegionRequest, WrappingKeySpec,
 };
 use claviger_crypto::{OaepHash, PairSpec, PublicKey};
+use claviger_engine::Regions;
 use claviger_store::Memory;
 
 use crate::people::{People, user_arn};
@@ -763,4 +764,24 @@ async fn many_hands_leave_one_family() {
     let mut left: Vec<&str> = ELSEWHERE.iter().copied().chain([REGION]).filter(|region| **region != primary).collect();
     left.sort_unstable();
     world.demand_family(&key, &primary, &left).await;
+}
+
+#[tokio::test]
+async fn a_key_goes_to_regions_that_are_served() {
+    let mut base = Base::over(Arc::new(Memory::new()), 1);
+    base.regions = Regions::these([REGION, EAST].map(str::to_owned)).unwrap();
+    let world = base.open().await.unwrap();
+    let key = world.create_from(multi_region()).await.unwrap().key_id;
+    let told = world.replicate(&key, WEST).await.unwrap_err();
+    assert_eq!(told.code, "UnsupportedOperationException");
+    assert_eq!(told.message.as_deref(), Some("us-west-2 is not a supported Region."));
+    world.replicate(&key, EAST).await.unwrap();
+    // A Region is taken out: its replica stays, and is out of reach.
+    drop(world);
+    base.regions = Regions::these([REGION.to_owned()]).unwrap();
+    let world = base.open().await.unwrap();
+    let primary = UpdatePrimaryRegionRequest { key_id: key.clone(), primary_region: EAST.to_owned() };
+    let told = world.call(request!(UpdatePrimaryRegion, primary)).await;
+    assert_eq!(code(told), "UnsupportedOperationException");
+    assert!(crate::rows(&*base.store).await.iter().any(|(row, _)| row.starts_with(b"key/us-east-1.")));
 }

@@ -11,6 +11,7 @@ use claviger_api::kms::{
     TagResourceRequest,
 };
 use claviger_engine::Fault;
+use claviger_engine::Regions;
 use claviger_store::{Batch, Memory, Store as _};
 
 use crate::capture::Lines;
@@ -88,7 +89,7 @@ impl Stage {
     fn at(&self, store: Arc<Memory>) -> Base {
         self.base.clock.now.store(START, Ordering::SeqCst);
         let (keys, clock) = (Arc::clone(&self.base.keys), Arc::clone(&self.base.clock));
-        Base { store, keys, clock, dice: Arc::clone(&self.base.dice), disk: None }
+        Base { store, keys, clock, dice: Arc::clone(&self.base.dice), disk: None, regions: Regions::EVERY }
     }
 
     /// Opens an engine over these rows and asks everything.
