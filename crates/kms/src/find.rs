@@ -10,7 +10,7 @@ use crate::algorithms::material_spec;
 use crate::conditions;
 use crate::recipient::Recipient;
 use crate::records::{
-    Alias, Key, Listed, Material, alias_arn, alias_key, alias_of_key, facts_key, key_arn, material_key,
+    Alias, Key, KeyState, Listed, Material, alias_arn, alias_key, alias_of_key, facts_key, key_arn, material_key,
 };
 use crate::state::{Permits, pending_import};
 use claviger_crypto::MaterialId;
@@ -38,7 +38,11 @@ pub(crate) struct NamedKey {
 
 impl NamedKey {
     /// The key of this row, with its aliases.
-    pub(crate) async fn new(call: &mut Call<'_>, row: Row<Key>) -> Result<Self, Fault> {
+    pub(crate) async fn new(call: &mut Call<'_>, mut row: Row<Key>) -> Result<Self, Fault> {
+        // Imported material is missed from the moment at which it expires, although its job may come later.
+        if row.record.misses_expired(call.now()) {
+            row.record = Arc::new(Key { state: KeyState::PendingImport, ..Key::clone(&row.record) });
+        }
         let key = &row.record;
         let scanned = if key.aliases.is_some() { Vec::new() } else { scan(call, key).await? };
         Ok(Self { arn: key.arn(), row, alias: None, scanned, recipient: None })

@@ -165,6 +165,12 @@ impl Key {
         associated.peek().is_none() || associated.any(|material| !material.is_present(now))
     }
 
+    /// Whether material has expired whose absence the stored state does not tell yet.
+    pub(crate) fn misses_expired(&self, now: Timestamp) -> bool {
+        let works = matches!(self.state, KeyState::Enabled | KeyState::Disabled);
+        works && self.is_external() && self.lacks_material(now)
+    }
+
     /// Whether the key is going to be destroyed.
     pub(crate) const fn is_pending_deletion(&self) -> bool {
         matches!(self.state, KeyState::PendingDeletion { .. } | KeyState::PendingReplicaDeletion { .. })

@@ -393,7 +393,15 @@ fn erasure_job(key: &Key) -> String {
 }
 
 /// Takes back the planned expiry of a material that is imported anew or goes before.
-async fn forget_expiry(call: &mut Call<'_>, writes: &mut Writes, key: &Key, id: &MaterialId) -> Result<(), Fault> {
+///
+/// # Errors
+/// A [`Fault`] when the store does not answer.
+pub(crate) async fn forget_expiry(
+    call: &mut Call<'_>,
+    writes: &mut Writes,
+    key: &Key,
+    id: &MaterialId,
+) -> Result<(), Fault> {
     let import = key.material(id).and_then(|facts| facts.import.as_ref()).filter(|import| import.present);
     match import.and_then(|import| import.expires) {
         Some(expires) => Due::cancel(call, writes, SERVICE, expires, &expiry_job(key, id)).await,

@@ -283,6 +283,7 @@ async fn destroy_materials(call: &mut Call<'_>, writes: &mut Writes, key: &Key) 
         if call.row::<Material>(&row).await?.is_some() {
             writes.delete(row);
         }
+        import::forget_expiry(call, writes, key, &material.id).await?;
     }
     Ok(key.materials.len() > MATERIALS)
 }
@@ -315,6 +316,7 @@ async fn delete(call: &mut Call<'_>, due: Timestamp, region: &str, id: &str) -> 
     if destroy_materials(call, &mut writes, &key).await? {
         Due::plan(call, &mut writes, SERVICE, due, &sweep_materials_job(region, id)).await?;
     }
+    rotation::cancel(call, &mut writes, &key).await?;
     let listed = listed_key(region, &key.account, id);
     if call.row::<Listed>(&listed).await?.is_some() {
         writes.delete(listed);

@@ -376,7 +376,7 @@ async fn another_account_may_at_most_ask() {
     assert_eq!(world.rotations(&key, None).await, []);
 }
 
-/// Two engines over one store cannot be here; two runners of one engine can.
+/// Several runners of one engine; two engines over one store are in `runners.rs`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_runners_rotate_once() {
     let (base, world) = World::new().await;
