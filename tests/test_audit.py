@@ -198,6 +198,44 @@ def test_nothing_that_a_use_made_is_in_the_records(uses):
         assert base64.b64encode(secret).decode() not in text and secret.hex() not in text
 
 
+def test_what_concerns_two_regions_is_recorded_in_both(tmp_path):
+    with servers.dev(tmp_path / "data") as server:
+        account = Account(server, NUMBER)
+        here, there = account.kms, account.in_region("eu-west-1").kms
+        key = account.create_key(MultiRegion=True)
+        copied = here.replicate_key(KeyId=key["KeyId"], ReplicaRegion="eu-west-1", Description="a copy")
+        with pytest.raises(here.exceptions.AlreadyExistsException) as refused:
+            here.replicate_key(KeyId=key["KeyId"], ReplicaRegion="eu-west-1")
+        moved = here.update_primary_region(KeyId=key["KeyId"], PrimaryRegion="eu-west-1")
+        replica = there.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["Arn"]
+    log = records(tmp_path / "data" / "audit")
+
+    def of(answer):
+        found = [record for record in log if record.get("requestID") == answer["ResponseMetadata"]["RequestId"]]
+        assert len({record["eventID"] for record in found}) == len(found)
+        return {(record["eventName"], record["awsRegion"]): record for record in found}
+
+    home = account.region
+    copies = of(copied)
+    assert set(copies) == {("ReplicateKey", home), ("CreateKey", "eu-west-1")}
+    own, made = copies["ReplicateKey", home], copies["CreateKey", "eu-west-1"]
+    assert "invokedBy" not in own["userIdentity"] and own["resources"][0]["ARN"] == key["Arn"]
+    assert made["userIdentity"] == {**own["userIdentity"], "invokedBy": "kms.amazonaws.com"}
+    assert made["sourceIPAddress"] == made["userAgent"] == made["eventSource"] == "kms.amazonaws.com"
+    assert made["requestParameters"]["multiRegion"] is True
+    assert made["requestParameters"]["description"] == "a copy"
+    assert made["responseElements"]["keyMetadata"]["arn"] == replica
+    assert [one["ARN"] for one in made["resources"]] == [replica]
+    moves = of(moved)
+    assert set(moves) == {("UpdatePrimaryRegion", home), ("UpdatePrimaryRegion", "eu-west-1")}
+    own, new = moves["UpdatePrimaryRegion", home], moves["UpdatePrimaryRegion", "eu-west-1"]
+    assert new["userIdentity"]["invokedBy"] == "kms.amazonaws.com" and "resources" not in new
+    assert new["requestParameters"] == own["requestParameters"] and new["responseElements"] == own["responseElements"]
+    assert list(of(refused.value.response)) == [("ReplicateKey", home)], "what did not happen is recorded once"
+    status, output = servers.run("audit", "verify", tmp_path / "data" / "audit")
+    assert status == 0, output
+
+
 def test_odd_user_agents_cannot_break_a_line(tmp_path):
     with servers.dev(tmp_path / "data") as server:
         account = Account(server, NUMBER)

@@ -149,6 +149,34 @@ def test_an_empty_context_is_none(account):
     assert account.kms.decrypt(CiphertextBlob=blob)["Plaintext"] == PLAINTEXT
 
 
+def test_an_encryption_context_has_at_most_8192_bytes(account):
+    kms, key_id = account.kms, account.create_key()["KeyId"]
+    most = {"é" * 1_000: "v" * 2_092, "b": "v" * 4_099}
+    assert sum(len(text.encode()) for pair in most.items() for text in pair) == 8_192
+    blob = kms.encrypt(KeyId=key_id, Plaintext=PLAINTEXT, EncryptionContext=most)["CiphertextBlob"]
+    assert kms.decrypt(CiphertextBlob=blob, EncryptionContext=most)["Plaintext"] == PLAINTEXT
+    more, pair = {**most, "b": "v" * 4_100}, "ECC_NIST_P256"
+    uses = [
+        lambda: kms.encrypt(KeyId=key_id, Plaintext=PLAINTEXT, EncryptionContext=more),
+        lambda: kms.generate_data_key(KeyId=key_id, NumberOfBytes=32, EncryptionContext=more),
+        lambda: kms.generate_data_key_without_plaintext(KeyId=key_id, NumberOfBytes=32, EncryptionContext=more),
+        lambda: kms.generate_data_key_pair(KeyId=key_id, KeyPairSpec=pair, EncryptionContext=more),
+        lambda: kms.re_encrypt(
+            CiphertextBlob=blob,
+            SourceEncryptionContext=most,
+            DestinationKeyId=key_id,
+            DestinationEncryptionContext=more,
+        ),
+        lambda: kms.re_encrypt(CiphertextBlob=blob, SourceEncryptionContext=more, DestinationKeyId=key_id),
+        lambda: kms.decrypt(CiphertextBlob=blob, EncryptionContext=more),
+        # Before the key: what policies and grants cost grows with the context.
+        lambda: kms.encrypt(KeyId=ABSENT_ID, Plaintext=PLAINTEXT, EncryptionContext=more),
+    ]
+    for use in uses:
+        with refused("ValidationException", "EncryptionContext has 8193 bytes; it can have at most 8192."):
+            use()
+
+
 def test_any_changed_byte_of_a_ciphertext_is_noticed(account):
     key_id = account.create_key()["KeyId"]
     blob = account.kms.encrypt(KeyId=key_id, Plaintext=PLAINTEXT)["CiphertextBlob"]

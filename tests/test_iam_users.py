@@ -1,11 +1,12 @@
 """Users, groups and access keys over AWS's own API."""
 
+import json
 import re
 
 import pytest
 from support import server as servers
 from support.aws import Account, refused
-from support.identities import ALLOW_KMS, everything, unique
+from support.identities import ALLOW_KMS, everything, trust, unique
 from support.production import Deployment
 
 
@@ -296,6 +297,79 @@ def test_users_sign_with_their_keys_until_they_may_not(deployment):
         with refused("InvalidClientTokenId", status=403):
             kim.service("sts").get_caller_identity()
         iam.delete_user(UserName="kim")
+
+
+def with_key(server, iam, number, name):
+    """The user as a caller."""
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return Account(server, number, account=key["AccessKeyId"], secret=key["SecretAccessKey"])
+
+
+def test_a_user_does_not_shed_a_deny_by_another_name():
+    """Key policies and trust policies go by the unique id: for Deny and for Allow, whatever the user is called now."""
+    number = "111122223333"
+    with servers.dev(None, "--enforce", "--root", f"{number}=AKIAROOTROOTROOTROOT:secret") as server:
+        root = Account(server, number, account="AKIAROOTROOTROOTROOT", secret="secret")
+        iam = root.service("iam", region="us-east-1")
+        made = iam.create_user(UserName="mallory")["User"]
+        every = {"Effect": "Allow", "Action": ["iam:*", "kms:*", "sts:*"], "Resource": "*"}
+        everything_else = json.dumps({"Version": "2012-10-17", "Statement": [every]})
+        iam.put_user_policy(UserName="mallory", PolicyName="all", PolicyDocument=everything_else)
+        mallory = with_key(server, iam, number, "mallory")
+
+        def key(effect):
+            named = {"Effect": effect, "Principal": {"AWS": made["Arn"]}, "Action": "kms:Encrypt", "Resource": "*"}
+            rest = {"Effect": "Allow", "Principal": {"AWS": root.root}, "Action": "kms:*", "Resource": "*"}
+            if effect == "Allow":
+                rest["NotAction"] = ["kms:Encrypt"]
+                del rest["Action"]
+            policy = json.dumps({"Version": "2012-10-17", "Statement": [rest, named]})
+            return root.create_key(Policy=policy)["KeyId"], policy
+
+        (denied, denying), (allowed, _) = key("Deny"), key("Allow")
+        assert root.kms.get_key_policy(KeyId=denied)["Policy"] == denying
+        everybody = json.loads(trust({"AWS": root.root}))["Statement"][0]
+        but = {"Effect": "Deny", "Principal": {"AWS": made["Arn"]}, "Action": "sts:AssumeRole"}
+        closed = json.dumps({"Version": "2012-10-17", "Statement": [everybody, but]})
+        iam.create_role(RoleName="closed", AssumeRolePolicyDocument=closed)
+        iam.create_role(RoleName="open", AssumeRolePolicyDocument=trust({"AWS": made["Arn"]}))
+
+        def stands(user):
+            with refused("AccessDeniedException") as caught:
+                user.kms.encrypt(KeyId=denied, Plaintext=b"x")
+            assert "explicit deny in a resource-based policy" in caught.value.response["Error"]["Message"]
+            user.kms.encrypt(KeyId=allowed, Plaintext=b"x")
+            with refused("AccessDenied", status=403):
+                assume(user, "closed")
+            assume(user, "open")
+
+        def assume(user, role):
+            arn = f"arn:aws:iam::{number}:role/{role}"
+            return user.service("sts").assume_role(RoleArn=arn, RoleSessionName="one")
+
+        stands(mallory)
+        own = mallory.service("iam", region="us-east-1")
+        own.update_user(UserName="mallory", NewUserName="innocent")
+        stands(mallory)
+        own.update_user(UserName="innocent", NewPath="/better/")
+        assert mallory.service("sts").get_caller_identity()["Arn"] == f"arn:aws:iam::{number}:user/better/innocent"
+        stands(mallory)
+        # The policy says whom it means, and who saves that again is not told that all is well.
+        shown = root.kms.get_key_policy(KeyId=denied)["Policy"]
+        assert shown == denying.replace(made["Arn"], made["UserId"])
+        with refused("MalformedPolicyDocumentException"):
+            root.kms.put_key_policy(KeyId=denied, Policy=shown)
+        # Who takes the name now is somebody else: neither kept out, nor let in.
+        iam.create_user(UserName="mallory")
+        iam.put_user_policy(UserName="mallory", PolicyName="all", PolicyDocument=everything_else)
+        namesake = with_key(server, iam, number, "mallory")
+        namesake.kms.encrypt(KeyId=denied, Plaintext=b"x")
+        assume(namesake, "closed")
+        with refused("AccessDeniedException"):
+            namesake.kms.encrypt(KeyId=allowed, Plaintext=b"x")
+        with refused("AccessDenied", status=403):
+            assume(namesake, "open")
+        stands(mallory)
 
 
 def test_last_use_is_kept_over_a_restart(tmp_path):

@@ -3,107 +3,220 @@
 import datetime
 import json
 
+import botocore.session
 import pytest
-from support.aws import DEFAULT_POLICY, refused, violation
+from support import imports, key_states
+from support import server as servers
+from support.aws import DEFAULT_POLICY, Account, refused, violation
 
 PLAINTEXT = b"attack at dawn"
 
-# Cells: ok, or the AWS error. Columns: Enabled, Disabled, PendingDeletion (key-states.md, "Table").
-D1 = ("DisabledException", "{arn} is disabled.")
-S3 = ("KMSInvalidStateException", "{arn} is pending deletion.")
-N4 = ("KMSInvalidStateException", "{arn} is not pending deletion.")
-OK = None
-
-TABLE = {
-    "CancelKeyDeletion": (N4, N4, OK),
-    "CreateAlias": (OK, OK, S3),
-    "Decrypt": (OK, D1, S3),
-    "DeleteAlias": (OK, OK, OK),
-    "DescribeKey": (OK, OK, OK),
-    "DisableKey": (OK, OK, S3),
-    "EnableKey": (OK, OK, S3),
-    "Encrypt": (OK, D1, S3),
-    "GenerateDataKey": (OK, D1, S3),
-    "GenerateDataKeyWithoutPlaintext": (OK, D1, S3),
-    "GetKeyPolicy": (OK, OK, OK),
-    "ListAliases": (OK, OK, OK),
-    "ListKeyPolicies": (OK, OK, OK),
-    "ListResourceTags": (OK, OK, OK),
-    "PutKeyPolicy": (OK, OK, OK),
-    "ReEncryptFrom": (OK, D1, S3),
-    "ReEncryptTo": (OK, D1, S3),
-    "ScheduleKeyDeletion": (OK, OK, S3),
-    "TagResource": (OK, OK, S3),
-    "UntagResource": (OK, OK, S3),
-    "UpdateAliasAway": (OK, OK, OK),
-    "UpdateAliasTo": (OK, OK, S3),
-    "UpdateKeyDescription": (OK, OK, S3),
-}
+SIGNED = {"Message": PLAINTEXT, "SigningAlgorithm": "ECDSA_SHA_256"}
+MAC = {"Message": PLAINTEXT, "MacAlgorithm": "HMAC_SHA_256"}
+EAST = "us-east-1"
 
 
 class Subject:
-    """A key brought into a state, with a ciphertext and an alias of its better days, and a second, enabled key."""
+    """A key on its way into a state, with a ciphertext, an alias and grants of its better days; and another key."""
 
-    def __init__(self, account, state):
-        self.kms = account.kms
-        self.account = account
-        self.key = account.create_key()
-        self.id = self.key["KeyId"]
+    def __init__(self, account, state, kind="symmetric", origin="AWS_KMS", way=None, primary=False):
+        self.account, self.kms, self.kind, self.origin = account, account.kms, kind, origin
+        self.spec, usage = key_states.KINDS[kind]
+        several = primary or state == key_states.PENDING_REPLICAS
+        self.key = account.create_key(KeySpec=self.spec, KeyUsage=usage, Origin=origin, MultiRegion=several)
+        self.id, self.arn = self.key["KeyId"], self.key["Arn"]
         self.other = account.create_key()["KeyId"]
-        self.kms.create_alias(AliasName="alias/old", TargetKeyId=self.id)
-        self.kms.create_alias(AliasName="alias/other", TargetKeyId=self.other)
-        self.blob = self.kms.encrypt(KeyId=self.id, Plaintext=PLAINTEXT)["CiphertextBlob"]
+        self.plain = imports.new_material(self.spec) if origin == "EXTERNAL" else None
+        self.import_call = None
+        self.blob = self.grant = b""
+        self.kms.create_alias(AliasName=self.name("old"), TargetKeyId=self.id)
+        self.kms.create_alias(AliasName=self.name("other"), TargetKeyId=self.other)
         self.other_blob = self.kms.encrypt(KeyId=self.other, Plaintext=PLAINTEXT)["CiphertextBlob"]
-        if state == "Disabled":
-            self.kms.disable_key(KeyId=self.id)
-        if state == "PendingDeletion":
-            self.kms.schedule_key_deletion(KeyId=self.id)
+        if way != key_states.FRESH:
+            self.live_well(way, several and state != key_states.PENDING)
+        self.enter(state, way)
         assert account.metadata(self.id)["KeyState"] == state
 
+    def name(self, text):
+        return f"alias/{text}-{self.id}"
+
+    def live_well(self, way, replicated):
+        if self.plain:
+            expiry = {"ValidTo": self.key["CreationDate"] + datetime.timedelta(days=1)}
+            imports.bring(self.kms, self.id, self.plain, **(expiry if way == key_states.EXPIRED else {}))
+        grant = {"GranteePrincipal": self.account.root, "Operations": ["DescribeKey"]}
+        self.grant = self.kms.create_grant(KeyId=self.id, **grant)["GrantId"]
+        if self.kind == "symmetric":
+            self.blob = self.kms.encrypt(KeyId=self.id, Plaintext=PLAINTEXT)["CiphertextBlob"]
+        if self.kind == "signing":
+            self.blob = self.kms.sign(KeyId=self.id, **SIGNED)["Signature"]
+        if self.kind == "hmac":
+            self.blob = self.kms.generate_mac(KeyId=self.id, **MAC)["Mac"]
+        if self.kind == "kem":
+            sealed = self.kms.encapsulate(KeyId=self.id, EncapsulationAlgorithm="ML_KEM")
+            self.blob = sealed["SharedSecretCiphertextBlob"]
+        if replicated:
+            self.kms.replicate_key(KeyId=self.id, ReplicaRegion=EAST)
+
+    def enter(self, state, way):
+        if state == key_states.DISABLED:
+            self.kms.disable_key(KeyId=self.id)
+        elif state in (key_states.PENDING, key_states.PENDING_REPLICAS):
+            if self.plain:
+                # Parameters are given to no key that is pending deletion: they are older.
+                self.import_call = imports.wrapped(self.kms, self.id, self.plain)
+            self.kms.schedule_key_deletion(KeyId=self.id)
+        elif way == key_states.DELETED:
+            self.kms.delete_imported_key_material(KeyId=self.id)
+        elif way == key_states.EXPIRED:
+            self.account.server.control("clock", {"advance": "2d"})
+
+    def sealed_by_another(self):
+        """For keys that never sealed anything: any text of theirs is refused before it is opened."""
+        return {"KeyId": self.id, "CiphertextBlob": self.blob or self.other_blob}
+
+    def wrapped(self):
+        if self.origin == "AWS_KMS":
+            return {"KeyId": self.id, "ImportToken": b"token", "EncryptedKeyMaterial": b"x" * 256}
+        return self.import_call or imports.wrapped(self.kms, self.id, self.plain)
+
+    def rotate(self):
+        if self.plain and self.kind == "symmetric" and self.account.metadata(self.id)["Enabled"]:
+            imports.bring(self.kms, self.id, imports.new_material(), ImportType="NEW_KEY_MATERIAL")
+        return self.kms.rotate_key_on_demand(KeyId=self.id)
+
+    def promote(self):
+        return self.kms.update_primary_region(KeyId=self.id, PrimaryRegion=EAST)
+
+    def public_key(self):
+        peer = self.account.create_key(KeySpec="ECC_NIST_P256", KeyUsage="KEY_AGREEMENT")["KeyId"]
+        return self.kms.get_public_key(KeyId=peer)["PublicKey"]
+
     def perform(self, operation):
-        kms, key = self.kms, self.id
+        kms, key, named = self.kms, self.id, {"KeyId": self.id}
         calls = {
-            "CancelKeyDeletion": lambda: kms.cancel_key_deletion(KeyId=key),
-            "CreateAlias": lambda: kms.create_alias(AliasName="alias/new", TargetKeyId=key),
-            "Decrypt": lambda: kms.decrypt(CiphertextBlob=self.blob),
-            "DeleteAlias": lambda: kms.delete_alias(AliasName="alias/old"),
-            "DescribeKey": lambda: kms.describe_key(KeyId=key),
-            "DisableKey": lambda: kms.disable_key(KeyId=key),
-            "EnableKey": lambda: kms.enable_key(KeyId=key),
-            "Encrypt": lambda: kms.encrypt(KeyId=key, Plaintext=PLAINTEXT),
-            "GenerateDataKey": lambda: kms.generate_data_key(KeyId=key, KeySpec="AES_256"),
-            "GenerateDataKeyWithoutPlaintext": lambda: kms.generate_data_key_without_plaintext(
-                KeyId=key, KeySpec="AES_256"
+            "CancelKeyDeletion": lambda: kms.cancel_key_deletion(**named),
+            "CreateAlias": lambda: kms.create_alias(AliasName=self.name("new"), TargetKeyId=key),
+            "CreateGrant": lambda: kms.create_grant(
+                **named, GranteePrincipal=self.account.root, Operations=["DescribeKey"]
             ),
-            "GetKeyPolicy": lambda: kms.get_key_policy(KeyId=key),
-            "ListAliases": lambda: kms.list_aliases(KeyId=key),
-            "ListKeyPolicies": lambda: kms.list_key_policies(KeyId=key),
-            "ListResourceTags": lambda: kms.list_resource_tags(KeyId=key),
-            "PutKeyPolicy": lambda: kms.put_key_policy(KeyId=key, Policy=DEFAULT_POLICY % self.account.root),
-            "ReEncryptFrom": lambda: kms.re_encrypt(CiphertextBlob=self.blob, DestinationKeyId=self.other),
-            "ReEncryptTo": lambda: kms.re_encrypt(CiphertextBlob=self.other_blob, DestinationKeyId=key),
-            "ScheduleKeyDeletion": lambda: kms.schedule_key_deletion(KeyId=key),
-            "TagResource": lambda: kms.tag_resource(KeyId=key, Tags=[{"TagKey": "a", "TagValue": "b"}]),
-            "UntagResource": lambda: kms.untag_resource(KeyId=key, TagKeys=["a"]),
-            "UpdateAliasAway": lambda: kms.update_alias(AliasName="alias/old", TargetKeyId=self.other),
-            "UpdateAliasTo": lambda: kms.update_alias(AliasName="alias/other", TargetKeyId=key),
-            "UpdateKeyDescription": lambda: kms.update_key_description(KeyId=key, Description="new"),
+            "Decapsulate": lambda: kms.decapsulate(
+                **named, EncapsulationAlgorithm="ML_KEM", SharedSecretCiphertextBlob=self.blob
+            ),
+            "Decrypt": lambda: kms.decrypt(**self.sealed_by_another()),
+            "DeleteAlias": lambda: kms.delete_alias(AliasName=self.name("old")),
+            "DeleteImportedKeyMaterial": lambda: kms.delete_imported_key_material(**named),
+            "DeriveSharedSecret": lambda: kms.derive_shared_secret(
+                **named, KeyAgreementAlgorithm="ECDH", PublicKey=self.public_key()
+            ),
+            "DescribeKey": lambda: kms.describe_key(**named),
+            "DisableKey": lambda: kms.disable_key(**named),
+            "DisableKeyRotation": lambda: kms.disable_key_rotation(**named),
+            "EnableKey": lambda: kms.enable_key(**named),
+            "EnableKeyRotation": lambda: kms.enable_key_rotation(**named),
+            "Encapsulate": lambda: kms.encapsulate(**named, EncapsulationAlgorithm="ML_KEM"),
+            "Encrypt": lambda: kms.encrypt(**named, Plaintext=PLAINTEXT),
+            "GenerateDataKey": lambda: kms.generate_data_key(**named, KeySpec="AES_256"),
+            "GenerateDataKeyWithoutPlaintext": lambda: kms.generate_data_key_without_plaintext(
+                **named, KeySpec="AES_256"
+            ),
+            "GenerateDataKeyPair": lambda: kms.generate_data_key_pair(**named, KeyPairSpec="ECC_NIST_P256"),
+            "GenerateDataKeyPairWithoutPlaintext": lambda: kms.generate_data_key_pair_without_plaintext(
+                **named, KeyPairSpec="ECC_NIST_P256"
+            ),
+            "GenerateMac": lambda: kms.generate_mac(**named, **MAC),
+            "GetKeyLastUsage": lambda: kms.get_key_last_usage(**named),
+            "GetKeyPolicy": lambda: kms.get_key_policy(**named),
+            "GetKeyRotationStatus": lambda: kms.get_key_rotation_status(**named),
+            "GetParametersForImport": lambda: kms.get_parameters_for_import(
+                **named, WrappingAlgorithm=imports.PLAIN, WrappingKeySpec="RSA_2048"
+            ),
+            "GetPublicKey": lambda: kms.get_public_key(**named),
+            "ImportKeyMaterial": lambda: kms.import_key_material(**self.wrapped(), **imports.FOREVER),
+            "ListAliases": lambda: kms.list_aliases(**named),
+            "ListGrants": lambda: kms.list_grants(**named),
+            "ListKeyPolicies": lambda: kms.list_key_policies(**named),
+            "ListKeyRotations": lambda: kms.list_key_rotations(**named),
+            "ListResourceTags": lambda: kms.list_resource_tags(**named),
+            "PutKeyPolicy": lambda: kms.put_key_policy(**named, Policy=DEFAULT_POLICY % self.account.root),
+            "ReEncrypt.From": lambda: kms.re_encrypt(
+                CiphertextBlob=self.blob or self.other_blob, SourceKeyId=key, DestinationKeyId=self.other
+            ),
+            "ReEncrypt.To": lambda: kms.re_encrypt(CiphertextBlob=self.other_blob, DestinationKeyId=key),
+            "ReplicateKey": lambda: kms.replicate_key(**named, ReplicaRegion="us-west-2"),
+            "RetireGrant": lambda: kms.retire_grant(**named, GrantId=self.grant),
+            "RevokeGrant": lambda: kms.revoke_grant(**named, GrantId=self.grant),
+            "RotateKeyOnDemand": self.rotate,
+            "ScheduleKeyDeletion": lambda: kms.schedule_key_deletion(**named),
+            "Sign": lambda: kms.sign(**named, **SIGNED),
+            "TagResource": lambda: kms.tag_resource(**named, Tags=[{"TagKey": "a", "TagValue": "b"}]),
+            "UntagResource": lambda: kms.untag_resource(**named, TagKeys=["a"]),
+            "UpdateAlias.Away": lambda: kms.update_alias(AliasName=self.name("old"), TargetKeyId=self.other),
+            "UpdateAlias.To": lambda: kms.update_alias(AliasName=self.name("other"), TargetKeyId=key),
+            "UpdateKeyDescription": lambda: kms.update_key_description(**named, Description="new"),
+            "UpdatePrimaryRegion": self.promote,
+            "Verify": lambda: kms.verify(**named, **SIGNED, Signature=self.blob or b"signature"),
+            "VerifyMac": lambda: kms.verify_mac(**named, **MAC, Mac=self.blob or bytes(32)),
         }
         return calls[operation]()
 
 
-@pytest.mark.parametrize("state", ["Enabled", "Disabled", "PendingDeletion"])
-@pytest.mark.parametrize("operation", TABLE)
-def test_cell(account, operation, state):
-    subject = Subject(account, state)
-    expected = TABLE[operation][["Enabled", "Disabled", "PendingDeletion"].index(state)]
-    if expected is OK:
-        subject.perform(operation)
+# What the state becomes when the call succeeds; all else leaves it.
+BECOMES = {
+    "CancelKeyDeletion": key_states.DISABLED,
+    "DisableKey": key_states.DISABLED,
+    "EnableKey": key_states.ENABLED,
+    "ScheduleKeyDeletion": key_states.PENDING,
+    # An import makes a key usable that waited for it; a disabled one stays so.
+    "ImportKeyMaterial": {key_states.PENDING_IMPORT: key_states.ENABLED},
+    "DeleteImportedKeyMaterial": {
+        key_states.ENABLED: key_states.PENDING_IMPORT,
+        key_states.DISABLED: key_states.PENDING_IMPORT,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def movable():
+    """A server whose clock only goes forward, for materials that expire."""
+    with servers.dev() as server:
+        yield Account(server, "000000000000")
+
+
+@pytest.mark.parametrize(
+    ("operation", "state", "kind", "origin", "way"),
+    list(key_states.cells()),
+    ids=lambda part: part or "-",
+)
+def test_cell(request, operation, state, kind, origin, way):
+    account = request.getfixturevalue("movable" if way == key_states.EXPIRED else "account")
+    subject = Subject(account, state, kind, origin, way, operation in key_states.OF_PRIMARIES)
+    expected = key_states.expected(operation, state, kind, origin)
+    if expected is not None:
+        code, text = expected
+        with refused(code, text and text.format(arn=subject.arn)):
+            subject.perform(operation)
+        assert account.metadata(subject.id)["KeyState"] == state
         return
-    code, text = expected
-    with refused(code, text.format(arn=subject.key["Arn"])):
-        subject.perform(operation)
-    assert account.metadata(subject.id)["KeyState"] == state
+    subject.perform(operation)
+    then = BECOMES.get(operation, state)
+    then = then.get(state, state) if isinstance(then, dict) else then
+    assert account.metadata(subject.id)["KeyState"] == then
+
+
+def test_every_cell_of_the_reference_is_covered_or_has_a_reason():
+    model = set(botocore.session.get_session().get_service_model("kms").operation_names)
+    with_key = {name.partition(".")[0] for name in key_states.TABLE}
+    assert not with_key & {*key_states.WITHOUT_KEY, *key_states.NOT_BUILT}
+    assert with_key | {*key_states.WITHOUT_KEY, *key_states.NOT_BUILT} == model
+    assert {len(codes) for codes in key_states.TABLE.values()} == {4}
+    tried = {(operation, state) for operation, state, *_ in key_states.cells()}
+    for operation in key_states.TABLE:
+        for state in key_states.STATES:
+            kind = key_states.NATURAL.get(operation, "symmetric")
+            assert ((operation, state) in tried) != ((kind, state) in key_states.IMPOSSIBLE), (operation, state)
+    wire = set(botocore.session.get_session().get_service_model("kms").shape_for("KeyState").enum)
+    assert {*key_states.STATES, *key_states.NOT_HERE} == wire
 
 
 @pytest.mark.parametrize("operation", ["Encrypt", "Decrypt", "GenerateDataKey"])
@@ -111,11 +224,11 @@ def test_an_alias_of_a_disabled_key_names_the_key_in_the_refusal(account, operat
     subject = Subject(account, "Disabled")
     with refused("DisabledException", f"{subject.key['Arn']} is disabled."):
         if operation == "Encrypt":
-            account.kms.encrypt(KeyId="alias/old", Plaintext=b"x")
+            account.kms.encrypt(KeyId=subject.name("old"), Plaintext=b"x")
         elif operation == "Decrypt":
-            account.kms.decrypt(KeyId="alias/old", CiphertextBlob=subject.blob)
+            account.kms.decrypt(KeyId=subject.name("old"), CiphertextBlob=subject.blob)
         else:
-            account.kms.generate_data_key(KeyId="alias/old", KeySpec="AES_128")
+            account.kms.generate_data_key(KeyId=subject.name("old"), KeySpec="AES_128")
 
 
 def test_schedule_and_cancel(aws):

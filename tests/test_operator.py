@@ -204,6 +204,12 @@ def test_accounts_outlive_a_restart(fresh):
         again.kms.create_key(Policy=policy(again, closed_one))
 
 
+def session_of(account):
+    given = account.service("sts").get_session_token()["Credentials"]
+    credentials = {"account": given["AccessKeyId"], "secret": given["SecretAccessKey"], "token": given["SessionToken"]}
+    return Account(account.server, account.number, account.region, **credentials)
+
+
 def test_new_root_credentials_need_the_unseal_secret(fresh):
     operators = operated(fresh)
     with fresh.serve() as server:
@@ -213,9 +219,12 @@ def test_new_root_credentials_need_the_unseal_secret(fresh):
         assert second.number == fresh.account
         assert second.metadata(key_id) == first.metadata(key_id)
         operators.refused("TooManyAccessKeys", "account", "root-credentials", fresh.account)
+        sessions = [session_of(account) for account in (first, second)]
+        assert all(session.metadata(key_id) for session in sessions)
         third = operators.root(server, "account", "root-credentials", fresh.account, "--replace")
         assert third.metadata(key_id)["KeyId"] == key_id
-        for replaced in (first, second):
+        # Whoever has a key that leaked must be out, the sessions made by it included.
+        for replaced in (first, second, *sessions):
             with refused("UnrecognizedClientException"):
                 replaced.kms.list_keys()
         right = fresh.unseal.read_bytes()

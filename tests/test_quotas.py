@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import itertools
+import json
 
 import botocore.exceptions
 import pytest
@@ -24,6 +25,11 @@ def limited():
 @pytest.fixture
 def account(limited):
     return Account(limited, str(next(ACCOUNTS)))
+
+
+def policy_of(action):
+    statement = {"Effect": "Allow", "Action": action, "Resource": "*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
 
 
 def codes(call, times):
@@ -101,6 +107,35 @@ def test_a_server_has_the_quotas_of_its_configuration(tmp_path):
             if code != THROTTLED:
                 break
         assert code == "LimitExceededException"
+
+
+def test_iam_and_sts_have_quotas_of_their_own(limited, account):
+    text = policy_of("kms:ListKeys")
+
+    def simulate(client):
+        return lambda: client.simulate_custom_policy(PolicyInputList=[text], ActionNames=["kms:ListKeys"])
+
+    told = codes(simulate(account.service("iam")), 30)
+    assert told[:5] == [None] * 5
+    assert set(told) == {None, "Throttling"}
+    # IAM has one Region, whatever Region a request names.
+    told = codes(simulate(account.service("iam", region="eu-north-1")), 10)
+    told += codes(simulate(account.service("iam", region="sa-east-1")), 10)
+    assert told.count("Throttling") > 5
+    assert account.service("iam").list_users() and account.service("sts").get_caller_identity()
+
+
+def test_sts_is_throttled_as_configured(tmp_path):
+    rates = {"quotas.STS": "3", "quotas.IAM-writes": "2", "quotas.IAM-reads": "400"}
+    deployment = configured(tmp_path, **{"quotas.requests": "true", **rates})
+    with deployment.serve() as server:
+        account = Account(server, deployment.account, **deployment.credentials())
+        told = codes(account.service("sts").get_caller_identity, 30)
+        assert told[:3] == [None] * 3
+        assert set(told) == {None, "Throttling"}
+        iam = account.service("iam")
+        assert codes(iam.list_users, 30) == [None] * 30
+        assert "Throttling" in codes(lambda: iam.delete_user(UserName="nobody"), 20)
 
 
 def test_a_wrong_quota_is_told_with_its_line(tmp_path):

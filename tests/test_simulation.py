@@ -1,6 +1,7 @@
 """SimulatePrincipalPolicy, SimulateCustomPolicy, and the context keys that policies ask for."""
 
 import json
+import time
 
 import pytest
 from support import enforced
@@ -187,3 +188,47 @@ def test_context_keys(world):
     user = world.user(allow("kms:Encrypt", Condition=condition))
     answer = world.iam.get_context_keys_for_principal_policy(PolicySourceArn=user.arn)
     assert sorted(answer["ContextKeyNames"]) == expected
+
+
+def with_keys(count, start="a"):
+    """A policy that asks for this many condition keys."""
+    keys = {f"{start}{number:05}:k": "" for number in range(count)}
+    return policy({**allow("s3:*"), "Condition": {"StringEquals": keys}})
+
+
+def test_large_policies_are_read_quickly(world):
+    """Names that are looked at pair by pair take half a minute, and everybody waits meanwhile."""
+    texts = [with_keys(7_000, letter) for letter in "abc"] + [with_keys(7_000, "A")]
+    started = time.monotonic()
+    names = world.iam.get_context_keys_for_custom_policy(PolicyInputList=texts)["ContextKeyNames"]
+    assert len(names) == 21_000
+    assert time.monotonic() - started < 15
+
+
+def test_a_page_of_large_policies_is_short(world):
+    """A page ends with its work; all pages together have every pair once."""
+    arguments = {"PolicyInputList": [with_keys(4_000)] * 3, "ActionNames": [f"kms:A{number}" for number in range(60)]}
+    pages = world.iam.get_paginator("simulate_custom_policy").paginate(**arguments, PaginationConfig={"PageSize": 1000})
+    pages = list(pages)
+    names = [result["EvalActionName"] for page in pages for result in page["EvaluationResults"]]
+    assert names == arguments["ActionNames"] and len(pages) > 1
+
+
+def test_many_pairs_cost_a_page(world):
+    arguments = {
+        "PolicyInputList": [policy(ALL)],
+        "ActionNames": [f"kms:A{number}" for number in range(500)],
+        "ResourceArns": [f"arn:aws:kms:::{number}" for number in range(450)],
+    }
+    answer = world.iam.simulate_custom_policy(**arguments, MaxItems=10)
+    assert len(answer["EvaluationResults"]) == 10 and answer["IsTruncated"]
+    answer = world.iam.simulate_custom_policy(**arguments, Marker="224998")
+    (last,) = answer["EvaluationResults"]
+    assert last["EvalActionName"] == "kms:A499" and not answer["IsTruncated"]
+
+
+def test_what_is_too_large_together_is_refused(world):
+    large = [entry("aws:username", "x" * 60_000)]
+    with refused("InvalidInput"):
+        custom(world, ALL, {**ALL, "Resource": ["x" * 2_000] * 40}, ContextEntries=large)
+    assert decisions(custom(world, ALL, ContextEntries=large)) == ["allowed"]

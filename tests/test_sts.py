@@ -445,6 +445,34 @@ def test_a_roots_session_lasts_an_hour(root):
     assert session.kms.list_keys()
 
 
+def test_a_roots_sessions_end_with_its_access_key(root):
+    """Those of a user do not."""
+    made = root.iam.create_access_key()["AccessKey"]
+    second = Person(root.server, made["AccessKeyId"], made["SecretAccessKey"])
+    sessions = [second.session(second.sts.get_session_token())]
+    whole = policy(allow("kms:*"))
+    sessions.append(second.session(second.sts.get_federation_token(Name="guest", Policy=whole)))
+    user = user_of(root, allow("kms:*"))
+    of_user = user.session(user.sts.get_session_token())
+    everybody = [*sessions, of_user]
+    assert all(session.kms.list_keys() for session in everybody)
+    root.iam.update_access_key(AccessKeyId=second.key, Status="Inactive")
+    for session in sessions:
+        with refused("UnrecognizedClientException"):
+            session.kms.list_keys()
+    root.iam.update_access_key(AccessKeyId=second.key, Status="Active")
+    assert all(session.kms.list_keys() for session in everybody)
+    root.iam.delete_access_key(AccessKeyId=second.key)
+    for name in [key["AccessKeyId"] for key in root.iam.list_access_keys(UserName=user.name)["AccessKeyMetadata"]]:
+        root.iam.delete_access_key(UserName=user.name, AccessKeyId=name)
+    for session in sessions:
+        with refused("UnrecognizedClientException"):
+            session.kms.list_keys()
+        with refused("InvalidClientTokenId", status=403):
+            session.sts.get_caller_identity()
+    assert of_user.kms.list_keys()
+
+
 def test_a_federated_user_has_what_both_policies_allow(root):
     guest = f"arn:aws:sts::{ONE}:federated-user/guest"
     user = user_of(root, allow("kms:*"), allow("sts:GetFederationToken"))

@@ -263,6 +263,20 @@ def test_what_remains_of_the_claims(root, issuer):
         session.kms.list_keys()
 
 
+def test_claims_have_bounds_under_which_sessions_work(root, issuer):
+    """Subjects have 255 bytes; what stays with a session must leave its token short enough to be used."""
+    role = role_of(root, trusting(issuer, StringLike={key_of(issuer, "aud"): "*"}), allow("kms:ListKeys"))
+    assert root.session(ask(root, role, issuer.token(sub="x" * 255))).kms.list_keys()
+    with unbelieved("The claim sub is too long"):
+        ask(root, role, issuer.token(sub="x" * 256))
+    assert root.session(ask(root, role, issuer.token(amr=["x" * 100] * 30))).kms.list_keys()
+    for long in (["x" * 100] * 42, "x" * 4_100, [""] * 1_100):
+        with refused("PackedPolicyTooLarge"):
+            ask(root, role, issuer.token(amr=long))
+    # What does not stay may be long.
+    assert root.session(ask(root, role, issuer.token(groups=["x" * 100] * 60))).kms.list_keys()
+
+
 def test_session_policies_and_durations(root, issuer):
     role = role_of(root, trusting(issuer), allow("kms:*"), MaxSessionDuration=7200)
     answer = ask(root, role, issuer.token(), Policy=policy(allow("kms:ListKeys")), DurationSeconds=7200)

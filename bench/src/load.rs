@@ -14,7 +14,7 @@ use crate::prepare::{Client, bodies};
 use crate::wire_client::Connection;
 
 /// Signed requests each connection goes through in turn.
-const REQUESTS_PER_CONNECTION: usize = 16;
+pub(crate) const REQUESTS_PER_CONNECTION: usize = 16;
 /// Before the measurement: caches fill, the machine leaves its sleep.
 const WARM_UP: Duration = Duration::from_millis(500);
 /// A signature is good for five minutes; a measurement must end before.
@@ -49,19 +49,7 @@ pub(crate) struct Options {
 /// Prepares, warms up, measures, and prints a line: `Encrypt: 12345 req/s, p50 0.400 ms, p99 1.200 ms, 32 connections`.
 pub(crate) async fn run(options: Options) -> Result<(), BenchError> {
     let requests = prepare(&options).await?;
-    let per_connection = requests.chunks(REQUESTS_PER_CONNECTION);
-    let start = Instant::now() + WARM_UP;
-    let end = start + Duration::from_secs(options.seconds);
-    let mut connections = JoinSet::new();
-    for requests in per_connection {
-        let connection = Connection::open(&options.url).await?;
-        connections.spawn(drive(connection, requests.to_vec(), start, end));
-    }
-    let mut times = Vec::new();
-    while let Some(done) = connections.join_next().await {
-        times.append(&mut done??);
-    }
-    times.sort_unstable();
+    let times = measure(&options.url, &requests, Duration::from_secs(options.seconds)).await?;
     println!(
         "{}: {} req/s, p50 {} ms, p99 {} ms, {} connections",
         options.operation.name(),
@@ -71,6 +59,23 @@ pub(crate) async fn run(options: Options) -> Result<(), BenchError> {
         options.connections,
     );
     Ok(())
+}
+
+/// Sends the requests over and over, 16 to a connection, and answers how long each took, in sorted microseconds.
+pub(crate) async fn measure(url: &Uri, requests: &[Vec<u8>], time: Duration) -> Result<Vec<u32>, BenchError> {
+    let start = Instant::now() + WARM_UP;
+    let end = start + time;
+    let mut connections = JoinSet::new();
+    for requests in requests.chunks(REQUESTS_PER_CONNECTION) {
+        let connection = Connection::open(url).await?;
+        connections.spawn(drive(connection, requests.to_vec(), start, end));
+    }
+    let mut times = Vec::new();
+    while let Some(done) = connections.join_next().await {
+        times.append(&mut done??);
+    }
+    times.sort_unstable();
+    Ok(times)
 }
 
 /// All requests, signed for `url`. Signing ahead keeps the driver's own work out of the measurement.

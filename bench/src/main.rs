@@ -10,6 +10,7 @@ use clap::{Parser, Subcommand};
 use crate::operation::Operation;
 
 mod crypto;
+mod grants;
 mod library;
 mod limit_server;
 mod load;
@@ -40,6 +41,8 @@ enum Command {
     Load(Box<load::Options>),
     /// Measures the crypto API against the bare library, without HTTP.
     Crypto(crypto::Options),
+    /// Compares a key with many grants with a key with one: how fast a grantee may use each.
+    Grants(Box<grants::Options>),
     /// Prints the operations that can be measured, one a line.
     Operations,
 }
@@ -52,6 +55,9 @@ fn main() -> Result<(), BenchError> {
         // One thread, so that the driver leaves as much of the machine to the server as it can.
         Command::Load(options) => {
             tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(load::run(*options))
+        }
+        Command::Grants(options) => {
+            tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(grants::run(*options))
         }
         Command::Crypto(options) => crypto::run(options),
         Command::Operations => {

@@ -27,12 +27,22 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(server: Uri, options: &Options) -> Self {
+        Self::of(server, &options.access_key_id, &options.secret_access_key, &options.region)
+    }
+
+    /// A client with an access key.
+    pub(crate) fn of(server: Uri, access_key_id: &str, secret_access_key: &str, region: &str) -> Self {
         let credentials = sigv4::Credentials {
-            access_key_id: options.access_key_id.clone(),
-            secret_access_key: SecretBytes::from_slice(options.secret_access_key.as_bytes()),
+            access_key_id: access_key_id.to_owned(),
+            secret_access_key: SecretBytes::from_slice(secret_access_key.as_bytes()),
             session_token: None,
         };
-        Self { server, credentials, region: options.region.clone() }
+        Self { server, credentials, region: region.to_owned() }
+    }
+
+    /// A connection to the server.
+    pub(crate) async fn connection(&self) -> Result<Connection, BenchError> {
+        Connection::open(&self.server).await
     }
 
     /// A signed request as it goes over the wire. It is good for five minutes.

@@ -7,13 +7,17 @@
 
 mod attestation;
 mod audit;
+mod operator;
 mod request;
 mod stored;
+mod token;
 
 pub use attestation::attestation;
 pub use audit::audit;
+pub use operator::operator;
 pub use request::{json, query, sigv4};
 pub use stored::{blob, policy};
+pub use token::token;
 
 use std::fs;
 use std::io;
@@ -29,14 +33,16 @@ pub struct Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     Target { name: "attestation", run: attestation },
     Target { name: "audit", run: audit },
     Target { name: "blob", run: blob },
     Target { name: "json", run: json },
+    Target { name: "operator", run: operator },
     Target { name: "policy", run: policy },
     Target { name: "query", run: query },
     Target { name: "sigv4", run: sigv4 },
+    Target { name: "token", run: token },
 ];
 
 /// Inputs that are made, not found: name of the file in the corpus, and content.
@@ -71,6 +77,7 @@ impl Target {
             "attestation" => attestation::attestation_seeds(),
             "audit" => audit::seeds(),
             "blob" => stored::blob_seeds(),
+            "operator" => operator::operator_seeds(),
             "policy" => stored::policy_seeds(),
             "sigv4" => request::sigv4_seeds(),
             "json" => request::json_seeds(),

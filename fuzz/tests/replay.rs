@@ -49,6 +49,11 @@ fn json() {
 }
 
 #[test]
+fn operator() {
+    replay("operator", 1000);
+}
+
+#[test]
 fn policy() {
     replay("policy", 1000);
 }
@@ -61,6 +66,11 @@ fn query() {
 #[test]
 fn sigv4() {
     replay("sigv4", 1000);
+}
+
+#[test]
+fn token() {
+    replay("token", 300);
 }
 
 #[test]

@@ -64,7 +64,9 @@ targets! {
     audit audit_edited ROUNDS / 4;
     blob blob_edited ROUNDS;
     json json_edited ROUNDS;
+    operator operator_edited ROUNDS;
     policy policy_edited ROUNDS;
     query query_edited ROUNDS;
     sigv4 sigv4_edited ROUNDS;
+    token token_edited ROUNDS / 4;
 }

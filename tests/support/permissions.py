@@ -30,6 +30,8 @@ class Row:
     prepare: typing.Callable
     action: str = ""
     passes: tuple = ()
+    # Which of several actions are asked on `*`.
+    anywhere: tuple = ()
     # Whether a refusal gives no reason.
     unexplained: bool = False
 
@@ -157,6 +159,20 @@ def wrapped_material(world):
     return resources, {**named, "ImportToken": given["ImportToken"], "EncryptedKeyMaterial": wrapped, **forever}
 
 
+ELSEWHERE = "us-east-1"
+
+
+def replicate(world):
+    arn = world.kms.create_key(MultiRegion=True)["KeyMetadata"]["Arn"]
+    return [arn], {"KeyId": arn, "ReplicaRegion": ELSEWHERE, "Tags": [TAG]}
+
+
+def promote(world):
+    (arn,), replicated = replicate(world)
+    replica = world.kms.replicate_key(**replicated)["ReplicaKeyMetadata"]["Arn"]
+    return [arn, replica], {"KeyId": arn, "PrimaryRegion": ELSEWHERE}
+
+
 def re_encrypt(world):
     source, destination = world.key(), world.key()
     blob = ciphertext(world, source)
@@ -251,16 +267,23 @@ KMS += [
     kms("DeleteImportedKeyMaterial", NEVER, external),
     kms("DisableKeyRotation", NEVER, on_key()),
     kms("EnableKeyRotation", NEVER, on_key()),
+    kms("GetKeyLastUsage", NEVER, on_key()),
     kms("GetKeyRotationStatus", BOTH_SIDES, on_key()),
     kms("GetParametersForImport", NEVER, import_parameters),
     kms("ImportKeyMaterial", NEVER, wrapped_material),
     kms("ListKeyRotations", NEVER, on_key()),
+    kms(
+        "ReplicateKey",
+        NEVER,
+        replicate,
+        "key; * for the replica and its tags",
+        action="kms:ReplicateKey + kms:CreateKey + kms:TagResource",
+        anywhere=("kms:CreateKey", "kms:TagResource"),
+    ),
     kms("RotateKeyOnDemand", NEVER, on_key()),
+    kms("UpdatePrimaryRegion", NEVER, promote, "key in both Regions"),
 ]
 KMS.sort(key=lambda row: row.operation)
-
-# These ask about keys in two Regions: their cases are in test_multi_region.py and in the tests of the crate kms.
-KMS_ELSEWHERE = ["ReplicateKey", "UpdatePrimaryRegion"]
 
 # Not built yet: refused for everybody, whatever policies say (test_not_built.py).
 KMS_NOT_BUILT = [
@@ -269,7 +292,6 @@ KMS_NOT_BUILT = [
     "DeleteCustomKeyStore",
     "DescribeCustomKeyStores",
     "DisconnectCustomKeyStore",
-    "GetKeyLastUsage",
     "UpdateCustomKeyStore",
 ]
 

@@ -1,7 +1,7 @@
 """docs/PERMISSIONS.md, written from the same rows that test_permissions_matrix.py checks against the server."""
 
 from support.matrix_text import table
-from support.permissions import IAM, KMS, KMS_ELSEWHERE, KMS_NOT_BUILT, NOTHING, STS, TOKEN
+from support.permissions import IAM, KMS, KMS_NOT_BUILT, NOTHING, STS, TOKEN
 
 HEAD = """# Who may do what
 
@@ -41,6 +41,4 @@ def _action(row):
 def _rest():
     lines = "".join(f"- {name}\n" for name in KMS_NOT_BUILT)
     refused = "Refused for everybody. So is every operation of IAM and STS that is not above."
-    elsewhere = " and ".join(KMS_ELSEWHERE)
-    two = f"{elsewhere} ask about keys in two Regions; their cases are in `tests/test_multi_region.py`."
-    return f"\n## Not in this matrix\n\n{two}\n\n## Not built yet\n\n{refused}\n\n{lines}"
+    return f"\n## Not built yet\n\n{refused}\n\n{lines}"

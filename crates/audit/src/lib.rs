@@ -12,6 +12,7 @@ mod json;
 mod line;
 mod log;
 mod pending;
+mod read;
 mod recover;
 mod search;
 mod state;
@@ -30,8 +31,9 @@ pub use log::{
     Synced,
 };
 pub use pending::{Pending, Recorded};
+pub use read::{Reading, read_records};
 pub use recover::{OpenError, Recovery};
-pub use search::find_record;
+pub use search::{find_record, records_after};
 pub use value::{Text, Time, Value};
 pub use verify::{Fault, Report, verify};
 pub use walk::{FaultKind, PublicKey};

@@ -39,8 +39,23 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: AccountCommand,
     },
-    /// Why somebody may use a key, or may not: every statement and grant that matters, and every condition
+    /// Organizational units: accounts that service control policies bind together
+    Unit {
+        #[command(subcommand)]
+        command: UnitCommand,
+    },
+    /// Service control policies: what everybody in an account, its root too, may be allowed at most
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// Why somebody may do something, or may not: every statement and grant that matters, and every condition
     Explain(Box<ExplainArguments>),
+    /// The keys of a running server
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
     /// The clock of a running server
     Clock {
         #[command(subcommand)]
@@ -56,7 +71,7 @@ pub(crate) enum Command {
 #[derive(Args)]
 #[command(group = clap::ArgGroup::new("what").required(true).args(["caller", "request_id"]))]
 pub(crate) struct ExplainArguments {
-    /// The ARN of a user, role, role session or account's root
+    /// The ARN of a user, role, role session, federated session or account's root
     #[arg(long, requires = "action")]
     pub(crate) caller: Option<String>,
     /// The IAM action, for example kms:Decrypt
@@ -65,7 +80,28 @@ pub(crate) struct ExplainArguments {
     /// The key's id or ARN, or an alias, as the caller would name it
     #[arg(long, requires = "caller")]
     pub(crate) key: Option<String>,
-    /// The Region of the request; us-east-1, or the first that is served, if left out
+    /// The ARN of what the request is about: a thing of IAM, a federated session, or an alias; none for *
+    #[arg(long, value_name = "ARN", requires = "caller", conflicts_with = "key")]
+    pub(crate) resource: Option<String>,
+    /// The ARN of the role that would be taken on, for sts:AssumeRole; the same as --resource
+    #[arg(long, value_name = "ARN", requires = "caller", conflicts_with_all = ["key", "resource"])]
+    pub(crate) role: Option<String>,
+    /// The id of the grant that would be retired, for kms:RetireGrant
+    #[arg(long, value_name = "ID", requires = "key")]
+    pub(crate) grant: Option<String>,
+    /// What the grant would allow that kms:CreateGrant makes, for example Decrypt; repeatable
+    #[arg(long, value_name = "OPERATION", requires = "key")]
+    pub(crate) grant_operation: Vec<String>,
+    /// A file with a policy that the session of the role, or the federated session, would carry
+    #[arg(long, value_name = "FILE", requires = "caller")]
+    pub(crate) session_policy: Option<PathBuf>,
+    /// The ARN of a managed policy that the session would carry; repeatable
+    #[arg(long, value_name = "ARN", requires = "caller")]
+    pub(crate) session_policy_arn: Vec<String>,
+    /// The ARN of the user, or of the account's root, who would ask for the federated session
+    #[arg(long, value_name = "ARN", requires = "caller")]
+    pub(crate) made_by: Option<String>,
+    /// The Region of the request; by default that of the key's ARN, or else us-east-1 or the first that is served
     #[arg(long)]
     pub(crate) region: Option<String>,
     /// A condition key of the request, for example aws:SourceIp=192.0.2.1; repeatable
@@ -150,6 +186,29 @@ pub(crate) struct Running {
 }
 
 #[derive(Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Who would miss a key: who used it and when, by the audit log, and what goes with it
+    Impact {
+        /// The key's id or ARN, or an alias
+        key: String,
+        /// The key's Region, where its name does not say it; us-east-1, or the first that is served, if left out
+        #[arg(long)]
+        region: Option<String>,
+        /// The key's account, which the name of an alias needs
+        #[arg(long)]
+        account: Option<String>,
+        /// Count nothing before this day or instant, for example 2026-01-31
+        #[arg(long, value_name = "DATE")]
+        since: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        running: Running,
+    },
+}
+
+#[derive(Subcommand)]
 pub(crate) enum ClockCommand {
     /// Take the server's clock for right, as it is: deletions and expiries that waited since it had leapt are done
     Accept {
@@ -189,6 +248,15 @@ pub(crate) enum AccountCommand {
         #[command(flatten)]
         running: Running,
     },
+    /// Put an account into an organizational unit, or back into the root; its service control policies change at once
+    Move {
+        /// The account's 12 digits
+        account: String,
+        /// The unit's id, or r-root
+        unit: String,
+        #[command(flatten)]
+        running: Running,
+    },
     /// Make another root access key for an account; needs the unseal secret
     RootCredentials {
         /// The account's 12 digits
@@ -196,6 +264,94 @@ pub(crate) enum AccountCommand {
         /// Delete the root's other access keys
         #[arg(long)]
         replace: bool,
+        #[command(flatten)]
+        running: Running,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum UnitCommand {
+    /// The root and every unit, each with the accounts in it; all other accounts are in the root
+    List {
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Make a unit; prints its id
+    Create {
+        /// What to call it
+        name: String,
+        /// The id of the unit that it is in; the root if left out
+        #[arg(long)]
+        parent: Option<String>,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Delete a unit that has neither accounts nor units in it
+    Delete {
+        /// The unit's id
+        unit: String,
+        #[command(flatten)]
+        running: Running,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Every policy and what it is attached to
+    List {
+        /// What binds this account or unit instead, from the root down: 12 digits, a unit's id, or r-root
+        #[arg(long)]
+        target: Option<String>,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Print a policy's document
+    Show {
+        /// The policy's name or id
+        policy: String,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Make a policy; it binds nobody until it is attached
+    Create {
+        /// What to call it
+        name: String,
+        /// A file with the document; - for standard input
+        file: PathBuf,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Give a policy another document, wherever it is attached
+    Update {
+        /// The policy's name or id
+        policy: String,
+        /// A file with the document; - for standard input
+        file: PathBuf,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Delete a policy that is attached to nothing
+    Delete {
+        /// The policy's name or id
+        policy: String,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Attach a policy to an account, a unit or the root: it binds every account there at once
+    Attach {
+        /// The policy's name or id
+        policy: String,
+        /// An account's 12 digits, a unit's id, or r-root
+        target: String,
+        #[command(flatten)]
+        running: Running,
+    },
+    /// Detach a policy; the last one of a target stays
+    Detach {
+        /// The policy's name or id
+        policy: String,
+        /// An account's 12 digits, a unit's id, or r-root
+        target: String,
         #[command(flatten)]
         running: Running,
     },

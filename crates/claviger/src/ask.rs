@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use claviger_server::{
     AccountCreate, AccountList, AccountNamed, AccountRootCredentials, AccountShown, ClockShown, ClockStandingShown,
-    Credentials, Explain, ExplainRequest, OperatorAnswer, OperatorRequest, Status, UnsealKind, give_command,
+    Credentials, Explain, ExplainRequest, KeyImpact, OperatorAnswer, OperatorRequest, Status, UnsealKind, give_command,
 };
 
-use crate::arguments::{AccountCommand, ClockCommand, ExplainArguments, Running};
+use crate::arguments::{AccountCommand, ClockCommand, ExplainArguments, KeyCommand, Running};
 use crate::config::{self, Unseal};
-use crate::{Failure, dev, say, say_secret, unseal};
+use crate::{Failure, ask_organization, dev, key_report, say, say_secret, unseal};
 
 /// `claviger status`.
 pub(crate) async fn status(running: &Running) -> Result<(), Failure> {
@@ -35,6 +35,9 @@ pub(crate) async fn account(command: AccountCommand) -> Result<(), Failure> {
         AccountCommand::Reopen { account, running } => {
             show_account(give(&running, &OperatorRequest::AccountReopen(named(account))).await?)
         }
+        AccountCommand::Move { account, unit, running } => {
+            ask_organization::move_account(&running, account, unit).await
+        }
         AccountCommand::RootCredentials { account, replace, running } => {
             let (kind, unseal) = secret(&running)?;
             let request = AccountRootCredentials { account, replace, kind, unseal };
@@ -55,24 +58,55 @@ pub(crate) async fn clock(command: &ClockCommand) -> Result<(), Failure> {
 
 /// `claviger explain`.
 pub(crate) async fn explain(arguments: ExplainArguments) -> Result<(), Failure> {
-    let ExplainArguments { caller, action, key, region, context, encryption_context, request_id, running } = arguments;
-    let request = match request_id {
+    let running = &arguments.running;
+    let request = match arguments.request_id {
         Some(request_id) => OperatorRequest::ExplainRequest(ExplainRequest { request_id }),
         None => OperatorRequest::Explain(Explain {
-            caller: caller.unwrap_or_default(),
-            action: action.unwrap_or_default(),
-            key,
-            region,
-            context: pairs(context)?,
-            encryption_context: pairs(encryption_context)?,
+            caller: arguments.caller.unwrap_or_default(),
+            action: arguments.action.unwrap_or_default(),
+            region: arguments.region.or_else(|| region_of(arguments.key.as_deref())),
+            key: arguments.key,
+            context: pairs(arguments.context)?,
+            encryption_context: pairs(arguments.encryption_context)?,
+            resource: arguments.resource.or(arguments.role),
+            grant: arguments.grant,
+            grant_operations: arguments.grant_operation,
+            session_policy: arguments.session_policy.as_deref().map(policy).transpose()?,
+            session_policy_arns: arguments.session_policy_arn,
+            made_by: arguments.made_by,
         }),
     };
-    let OperatorAnswer::Explained(explained) = give(&running, &request).await? else { return Err(strange()) };
-    for line in explained.lines {
-        // Policies and records hold texts of anybody's choice: they must not act on the terminal.
-        say(&line.replace(|character: char| character.is_control(), "?"));
+    let OperatorAnswer::Explained(explained) = give(running, &request).await? else { return Err(strange()) };
+    explained.lines.iter().for_each(|line| say_text(line));
+    Ok(())
+}
+
+/// The Region that an ARN names.
+fn region_of(key: Option<&str>) -> Option<String> {
+    let arn = key.filter(|key| key.starts_with("arn:"))?;
+    arn.split(':').nth(3).map(str::to_owned)
+}
+
+/// `claviger key ...`.
+pub(crate) async fn key(command: KeyCommand) -> Result<(), Failure> {
+    let KeyCommand::Impact { key, region, account, since, json, running } = command;
+    let request = OperatorRequest::KeyImpact(KeyImpact { key, region, account, since });
+    let OperatorAnswer::KeyImpact(report) = give(&running, &request).await? else { return Err(strange()) };
+    if json {
+        say(&serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?);
+    } else {
+        key_report::lines(&report).iter().for_each(|line| say_text(line));
     }
     Ok(())
+}
+
+/// Policies and records hold texts of anybody's choice: they must not act on the terminal.
+fn say_text(line: &str) {
+    say(&line.replace(|character: char| character.is_control(), "?"));
+}
+
+fn policy(file: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 fn pairs(texts: Vec<String>) -> Result<Vec<(String, String)>, Failure> {
@@ -83,7 +117,7 @@ fn pairs(texts: Vec<String>) -> Result<Vec<(String, String)>, Failure> {
     texts.into_iter().map(pair).collect()
 }
 
-async fn give(running: &Running, request: &OperatorRequest) -> Result<OperatorAnswer, Failure> {
+pub(crate) async fn give(running: &Running, request: &OperatorRequest) -> Result<OperatorAnswer, Failure> {
     let own = rustix::process::geteuid().as_raw();
     give_command(&data(running)?, own, request).await.map_err(|error| error.to_string())
 }
@@ -209,6 +243,6 @@ fn clock_lines(clock: &ClockShown) -> [(&'static str, String); 4] {
     ]
 }
 
-fn strange() -> Failure {
+pub(crate) fn strange() -> Failure {
     claviger_server::OperatorError::BadAnswer.to_string()
 }

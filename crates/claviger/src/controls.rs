@@ -48,7 +48,10 @@ impl DevControls for Controls {
                 world.engine.injected().set(Vec::new());
                 let kept = std::fs::write(offset_file(data), "0");
                 kept.map_err(|error| DevError::Failed(format!("the offset could not be kept: {error}")))?;
-                return self.recipe.furnish(&world, self.clock.now()).await.map_err(DevError::Failed);
+                world.forget_uses();
+                let furnished = self.recipe.furnish(&world, self.clock.now()).await;
+                world.follow_uses().await;
+                return furnished.map_err(DevError::Failed);
             }
             self.clock.set_offset_millis(0);
             let world = self.recipe.world(Arc::clone(&self.clock)).await.map_err(DevError::Failed)?;

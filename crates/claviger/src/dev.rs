@@ -130,6 +130,10 @@ impl Recipe {
             iam,
             attestation_roots::read(&self.attestation_roots)?,
         );
+        let world = match &self.data {
+            Some(data) => world.with_audit(&data.join("audit")),
+            None => world,
+        };
         let world = self.quotas.apply(world).map_err(|error| error.to_string())?;
         let facts = Value::object([("mode", Value::public_text("dev"))])
             .with("enforce", self.enforce)
@@ -138,6 +142,7 @@ impl Recipe {
             .with("allowOrigin", Value::list(self.origins.iter().map(|origin| Value::public_text(origin))));
         world.engine.note_start(facts).map_err(|fault| fault.to_string())?;
         self.furnish(&world, now).await?;
+        world.follow_uses().await;
         Ok(world)
     }
 

@@ -1,48 +1,95 @@
 //! Why a request was answered as it was: from its record in the audit log.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use claviger_engine::{Call, CommandError, CommandWork, Commanded};
 use claviger_server::{Explain, ExplainRequest, OperatorAnswer};
 use serde_json::Value;
 
 use crate::explain;
+use crate::explain_record::{self, text};
+use crate::world::World;
 
-/// What became of the search for a record.
-pub(crate) struct ExplainingRequest(pub(crate) Result<Value, CommandError>);
-
-/// Finds the record of a request. The log may be long, so the search has a thread of its own.
-pub(crate) async fn find(log: PathBuf, request: ExplainRequest) -> ExplainingRequest {
-    let found = tokio::task::spawn_blocking(move || search(&log, &request.request_id)).await;
-    let lost = || CommandError::refused("SearchFailed", "the audit log could not be searched");
-    ExplainingRequest(found.unwrap_or_else(|_| Err(lost())))
+/// What the log knows of a request.
+pub(crate) struct Found {
+    /// Its record.
+    record: Value,
+    /// The record of the request that made the session by which it was signed.
+    issued: Option<Value>,
 }
 
-fn search(log: &std::path::Path, request_id: &str) -> Result<Value, CommandError> {
+/// What became of the search for a record.
+pub(crate) struct ExplainingRequest {
+    world: Arc<World>,
+    found: Result<Found, CommandError>,
+}
+
+/// Finds the record of a request. The log may be long, so the search has a thread of its own.
+pub(crate) async fn find(world: Arc<World>, log: PathBuf, request: ExplainRequest) -> ExplainingRequest {
+    let found = tokio::task::spawn_blocking(move || search(&log, &request.request_id)).await;
+    let lost = || CommandError::refused("SearchFailed", "the audit log could not be searched");
+    ExplainingRequest { world, found: found.unwrap_or_else(|_| Err(lost())) }
+}
+
+fn search(log: &Path, request_id: &str) -> Result<Found, CommandError> {
     let plain = |byte: u8| byte.is_ascii_hexdigit() || byte == b'-';
     if request_id.len() != 36 || !request_id.bytes().all(plain) {
         return Err(CommandError::refused("InvalidRequestId", "a request id is a UUID"));
     }
-    let text = format!("\"requestID\":\"{}\"", request_id.to_ascii_lowercase());
-    let found = claviger_audit::find_record(log, &text)
-        .map_err(|error| CommandError::refused("SearchFailed", format!("the audit log cannot be read: {error}")))?;
     let missing = || CommandError::refused("NoSuchRequest", "the audit log has no record of this request");
-    let line: Value = serde_json::from_str(&found.ok_or_else(missing)?).map_err(|_| missing())?;
-    line.get("record").cloned().ok_or_else(missing)
+    let wanted = format!("\"requestID\":\"{}\"", request_id.to_ascii_lowercase());
+    let record = record_with(log, &wanted)?.ok_or_else(missing)?;
+    let issued = match text(&record, "/userIdentity/accessKeyId") {
+        Some(key) if key.starts_with("ASIA") && key.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            record_with(log, &format!("\"credentials\":{{\"accessKeyId\":\"{key}\""))?
+        }
+        _ => None,
+    };
+    Ok(Found { record, issued })
+}
+
+/// The newest record that holds this text, which stands in one only.
+fn record_with(log: &Path, wanted: &str) -> Result<Option<Value>, CommandError> {
+    let failed = |text: String| CommandError::refused("SearchFailed", text);
+    let found = claviger_audit::find_record(log, wanted)
+        .map_err(|error| failed(format!("the audit log cannot be read: {error}")))?;
+    let Some(line) = found else { return Ok(None) };
+    let line: Value =
+        serde_json::from_str(&line).map_err(|_| failed("the audit log's record is not understood".to_owned()))?;
+    Ok(line.get("record").cloned())
 }
 
 impl CommandWork for ExplainingRequest {
     type Response = OperatorAnswer;
 
     async fn run(&self, call: &mut Call<'_>) -> Result<Commanded<OperatorAnswer>, CommandError> {
-        let record = self.0.as_ref().map_err(Clone::clone)?;
-        let mut lines = recorded(record);
-        for request in supposed(record) {
+        let Found { record, issued } = self.found.as_ref().map_err(Clone::clone)?;
+        let mut lines = explain_record::recorded(record);
+        let asked = explain_record::supposed(record, issued.as_ref());
+        if asked.is_empty() && record.get("clavigerDecision").is_some() {
+            let why = "Who called has no ARN (the bearer of a provider's token), so it cannot be asked again.";
+            lines.push(why.to_owned());
+        }
+        if !asked.is_empty() {
             lines.push(String::new());
-            lines.push("As the policies and grants are now, leaving out a session's own policy:".to_owned());
-            match explain::lines(call, &request).await {
+            lines.push("As the policies, grants and tags are now, to what the record shows of the request:".to_owned());
+            lines.extend(explain_record::unknown(record, issued.as_ref()));
+        }
+        for request in asked {
+            lines.push(String::new());
+            let known_id = text(record, "/userIdentity/principalId").filter(|_| has_id(record));
+            match explain::lines(call, &self.world, &request, known_id).await {
                 Ok(explained) => lines.extend(explained),
-                Err(CommandError::Refused { message, .. }) => lines.push(message),
+                // A session policy of then may name what is no more; without it the rest can still be said.
+                Err(CommandError::Refused { message, .. }) if request.session_policy_arns.is_empty() => {
+                    lines.push(message);
+                }
+                Err(CommandError::Refused { message, .. }) => {
+                    lines.push(format!("{message}; so without the session's managed policies, which may deny:"));
+                    let request = Explain { session_policy_arns: Vec::new(), ..request };
+                    lines.extend(again(call, &self.world, &request, known_id).await?);
+                }
                 Err(fault @ CommandError::Fault(_)) => return Err(fault),
             }
         }
@@ -50,120 +97,19 @@ impl CommandWork for ExplainingRequest {
     }
 }
 
-/// A member of the record, which may lie deeper.
-fn text<'a>(record: &'a Value, path: &str) -> Option<&'a str> {
-    record.pointer(path)?.as_str()
+async fn again(
+    call: &Call<'_>,
+    world: &World,
+    request: &Explain,
+    known_id: Option<&str>,
+) -> Result<Vec<String>, CommandError> {
+    match explain::lines(call, world, request, known_id).await {
+        Err(CommandError::Refused { message, .. }) => Ok(vec![message]),
+        other => other,
+    }
 }
 
-/// What the record says.
-fn recorded(record: &Value) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (label, path) in [
-        ("request", "/requestID"),
-        ("time", "/eventTime"),
-        ("service", "/eventSource"),
-        ("operation", "/eventName"),
-        ("region", "/awsRegion"),
-        ("caller", "/userIdentity/arn"),
-        ("from", "/sourceIPAddress"),
-        ("error", "/errorCode"),
-        ("message", "/errorMessage"),
-    ] {
-        if let Some(found) = text(record, path) {
-            lines.push(format!("{label:<10}{found}"));
-        }
-    }
-    let decisions = record.get("clavigerDecision").and_then(Value::as_array);
-    if decisions.is_none() {
-        lines.push(
-            "It was not asked whether the caller may: the request failed before, or no policy governs it.".into(),
-        );
-    }
-    for (number, decision) in decisions.into_iter().flatten().enumerate() {
-        let resource = text(record, &format!("/resources/{number}/ARN")).unwrap_or("*");
-        let (effect, reason) = (text(decision, "/effect").unwrap_or("?"), text(decision, "/reason").unwrap_or("?"));
-        lines.push(format!("decision  {effect} on {resource}: {reason}"));
-        for statement in decision.get("statements").and_then(Value::as_array).into_iter().flatten() {
-            let count = |name| statement.get(name).and_then(Value::as_u64).unwrap_or_default().saturating_add(1);
-            let source = text(statement, "/source").unwrap_or("?");
-            lines.push(format!("    by {source} {}, statement {}", count("policy"), count("statement")));
-        }
-    }
-    lines
-}
-
-/// What conditions see of a call by a service, as far as its record says it.
-fn through(service: &str, region: &str) -> [(String, String); 4] {
-    let name = service.split('.').next().unwrap_or_default();
-    [
-        ("kms:ViaService", format!("{name}.{region}.amazonaws.com")),
-        ("kms:GrantIsForAWSResource", "true".to_owned()),
-        ("aws:ViaAWSService", "true".to_owned()),
-        ("aws:CalledViaLast", service.to_owned()),
-    ]
-    .map(|(key, value)| (key.to_owned(), value))
-}
-
-/// The uses of keys that the request was, to be asked about again.
-fn supposed(record: &Value) -> Vec<Explain> {
-    let (Some("kms.amazonaws.com"), Some(name)) = (text(record, "/eventSource"), text(record, "/eventName")) else {
-        return Vec::new();
-    };
-    let actions = match name {
-        "ReEncrypt" => vec!["kms:ReEncryptFrom".to_owned(), "kms:ReEncryptTo".to_owned()],
-        _ => vec![format!("kms:{name}")],
-    };
-    let known = |name: &str, path: &str| Some((name.to_owned(), text(record, path)?.to_owned()));
-    let mut context: Vec<_> = known("aws:UserAgent", "/userAgent").into_iter().collect();
-    if let Some(service) = text(record, "/userIdentity/invokedBy") {
-        context.extend(through(service, text(record, "/awsRegion").unwrap_or_default()));
-    } else {
-        context.push(("aws:SecureTransport".to_owned(), record.get("tlsDetails").is_some().to_string()));
-        context.extend(known("aws:SourceIp", "/sourceIPAddress"));
-    }
-    let pairs = record.pointer("/requestParameters/encryptionContext").and_then(Value::as_object);
-    let pairs = pairs.into_iter().flatten();
-    let encryption_context: Vec<(String, String)> =
-        pairs.filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned()))).collect();
-    let ask = |(number, action)| Explain {
-        caller: text(record, "/userIdentity/arn").unwrap_or_default().to_owned(),
-        action,
-        key: text(record, &format!("/resources/{number}/ARN")).map(str::to_owned),
-        region: text(record, "/awsRegion").map(str::to_owned),
-        context: context.clone(),
-        encryption_context: encryption_context.clone(),
-    };
-    actions.into_iter().enumerate().map(ask).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-
-    use super::*;
-
-    fn context(identity: &str, address: &str) -> Vec<(String, String)> {
-        let record = format!(
-            r#"{{"eventSource":"kms.amazonaws.com","eventName":"Encrypt","awsRegion":"eu-central-1","userAgent":"agent",
-            "userIdentity":{{"arn":"arn:aws:iam::111122223333:root"{identity}}},"sourceIPAddress":"{address}"}}"#
-        );
-        supposed(&serde_json::from_str(&record).unwrap())[0].context.clone()
-    }
-
-    /// The address in the record of a call by a service is none, and no TLS is told of it.
-    #[test]
-    fn a_call_by_a_service_is_asked_about_as_one() {
-        let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
-        let agent = pair("aws:UserAgent", "agent");
-        let direct = [agent.clone(), pair("aws:SecureTransport", "false"), pair("aws:SourceIp", "192.0.2.1")];
-        assert_eq!(context("", "192.0.2.1"), direct);
-        let through = [
-            agent,
-            pair("kms:ViaService", "ssm.eu-central-1.amazonaws.com"),
-            pair("kms:GrantIsForAWSResource", "true"),
-            pair("aws:ViaAWSService", "true"),
-            pair("aws:CalledViaLast", "ssm.amazonaws.com"),
-        ];
-        assert_eq!(context(r#","invokedBy":"ssm.amazonaws.com""#, "ssm.amazonaws.com"), through);
-    }
+/// Whether the record's `principalId` is one that only this user, or this session of this role, has.
+fn has_id(record: &Value) -> bool {
+    matches!(text(record, "/userIdentity/type"), Some("IAMUser" | "AssumedRole"))
 }

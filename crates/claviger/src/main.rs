@@ -2,21 +2,27 @@
 
 mod arguments;
 mod ask;
+mod ask_organization;
 mod attestation_roots;
 mod audit;
 mod config;
 mod controls;
 mod dev;
 mod explain;
+mod explain_record;
 mod explain_request;
 mod harden;
 mod init;
+mod key_impact;
+mod key_report;
 mod operators;
+mod organization;
 mod quotas;
 mod seed;
 mod serve;
 mod service;
 mod unseal;
+mod uses;
 mod world;
 
 use std::process::ExitCode;
@@ -45,7 +51,10 @@ fn main() -> ExitCode {
             Command::Init { config } => init::run(&config).await,
             Command::Status { running } => ask::status(&running).await,
             Command::Account { command } => ask::account(command).await,
+            Command::Unit { command } => ask_organization::unit(command).await,
+            Command::Policy { command } => ask_organization::policy(command).await,
             Command::Explain(arguments) => ask::explain(*arguments).await,
+            Command::Key { command } => ask::key(command).await,
             Command::Clock { command } => ask::clock(&command).await,
             Command::Audit { .. } => Ok(()),
         }

@@ -19,6 +19,8 @@ use claviger_server::{
 
 use crate::explain::{self, Explaining};
 use crate::explain_request;
+use crate::key_impact::{self, Reporting};
+use crate::organization;
 use crate::world::{Face, SystemChance};
 
 /// A server for the operator face of this data directory, listening. To be called with the store's lock held.
@@ -68,6 +70,7 @@ impl Operators for Obeying {
                 OperatorRequest::Status
                     | OperatorRequest::Explain(_)
                     | OperatorRequest::ExplainRequest(_)
+                    | OperatorRequest::KeyImpact(_)
                     | OperatorRequest::ClockAccept
             );
             if self.accounts == Accounts::Any && !needs_none {
@@ -91,9 +94,22 @@ impl Operators for Obeying {
                 OperatorRequest::AccountRootCredentials(request) => {
                     root_credentials(&world.engine, &command, request).await
                 }
-                OperatorRequest::Explain(request) => world.engine.operate(&command, &Explaining(request)).await,
+                OperatorRequest::Organization(request) => {
+                    match organization::obey(&world.engine, &world.iam, &command, request).await {
+                        Some(reply) => reply,
+                        None => no_account(&world.engine, &command).await,
+                    }
+                }
+                OperatorRequest::Explain(request) => {
+                    let explaining = Explaining { world: Arc::clone(&world), request };
+                    world.engine.operate(&command, &explaining).await
+                }
+                OperatorRequest::KeyImpact(request) => {
+                    let reporting = Reporting { request, log: self.log.clone() };
+                    world.engine.operate(&command, &reporting).await
+                }
                 OperatorRequest::ExplainRequest(request) => {
-                    let found = explain_request::find(self.log.clone(), request).await;
+                    let found = explain_request::find(Arc::clone(&world), self.log.clone(), request).await;
                     world.engine.operate(&command, &found).await
                 }
                 OperatorRequest::ClockAccept => {
@@ -130,6 +146,11 @@ fn command(operator: Operator, request_id: String, request: &OperatorRequest) ->
             let facts = named(&request.account).with("replace", request.replace);
             ("CreateRootCredentials", false, Some(request.account.as_str()), facts)
         }
+        OperatorRequest::Organization(request) => {
+            let organization::Described { name, read_only, account, facts } = organization::described(request);
+            (name, read_only, account, facts)
+        }
+        OperatorRequest::KeyImpact(request) => ("ReportKeyImpact", true, None, key_impact::facts(request)),
         OperatorRequest::Explain(request) => ("Explain", true, None, explain::facts(request)),
         OperatorRequest::ExplainRequest(request) => {
             let facts = Value::object([("requestId", Value::public_text(&request.request_id))]);

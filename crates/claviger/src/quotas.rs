@@ -1,9 +1,13 @@
 //! The quotas of a server: AWS's, or what the configuration says instead.
 
-use claviger_engine::{NoQuotaGroup, Quotas};
+use claviger_engine::{NoQuotaGroup, Quotas, ServiceQuotas};
 use claviger_kms::REQUEST_QUOTAS;
 
 use crate::world::World;
+
+/// Every service that limits how often it is asked.
+const SERVICES: [ServiceQuotas; 3] =
+    [REQUEST_QUOTAS, claviger_iam::IAM_REQUEST_QUOTAS, claviger_iam::STS_REQUEST_QUOTAS];
 
 /// `[quotas]` of the configuration.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,7 +35,7 @@ impl QuotaSettings {
     /// [`NoQuotaGroup`], which a checked configuration does not meet.
     pub(crate) fn apply(&self, mut world: World) -> Result<World, NoQuotaGroup> {
         if self.requests {
-            let mut quotas = Quotas::new(REQUEST_QUOTAS);
+            let mut quotas = Quotas::new(&SERVICES);
             for (group, rate) in &self.rates {
                 quotas.set_rate(group, *rate)?;
             }
@@ -49,5 +53,5 @@ impl QuotaSettings {
 
 /// Whether a request quota has this name.
 pub(crate) fn is_group(name: &str) -> bool {
-    (REQUEST_QUOTAS.groups)().iter().any(|group| group.name == name)
+    SERVICES.iter().flat_map(|service| (service.groups)()).any(|group| group.name == name)
 }

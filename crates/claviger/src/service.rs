@@ -103,6 +103,8 @@ async fn world(config: &Config) -> Result<World, Failure> {
             engine.set_accounts(std::collections::BTreeSet::new());
         }
     }
-    let world = World::new(engine, iam, attestation_roots::read(&config.attestation_roots)?);
-    config.quotas.apply(world).map_err(|error| error.to_string())
+    let world = World::new(engine, iam, attestation_roots::read(&config.attestation_roots)?).with_audit(&directory);
+    let world = config.quotas.apply(world).map_err(|error| error.to_string())?;
+    world.follow_uses().await;
+    Ok(world)
 }

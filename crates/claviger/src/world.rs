@@ -1,5 +1,6 @@
 //! Everything that answers calls: the engine and the services, behind the server's `Api`.
 
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use claviger_api::{Operation, Refusal, Request, Response, ServiceError, SignatureClaim, Violations};
@@ -7,8 +8,10 @@ use claviger_crypto::AttestationRoots;
 use claviger_engine::{Answer, BoxFuture, CallMeta, Caller, Chance, Engine, Fault, Jobs, OperationRow, Recorded};
 use claviger_iam::Iam;
 use claviger_kms::Kms;
-use claviger_secret::event;
+use claviger_secret::{LogText, event};
 use claviger_server::{Api, Reply};
+
+use crate::uses;
 
 /// The library's randomness.
 pub(crate) struct SystemChance;
@@ -23,14 +26,21 @@ impl Chance for SystemChance {
 /// One engine with its services.
 pub(crate) struct World {
     pub(crate) engine: Engine,
-    kms: Kms,
-    iam: Arc<Iam>,
+    pub(crate) kms: Kms,
+    pub(crate) iam: Arc<Iam>,
+    /// Where the audit log is; none when it is in memory.
+    audit: Option<PathBuf>,
 }
 
 impl World {
     /// The world of an engine. The identities are those that it authenticates with, where it does.
     pub(crate) fn new(engine: Engine, iam: Arc<Iam>, attestation_roots: AttestationRoots) -> Self {
-        Self { engine, kms: Kms::new(attestation_roots), iam }
+        Self { engine, kms: Kms::new(attestation_roots), iam, audit: None }
+    }
+
+    /// Says where the audit log is.
+    pub(crate) fn with_audit(self, directory: &Path) -> Self {
+        Self { audit: Some(directory.to_owned()), ..self }
     }
 
     /// Lets an account have this many keys in a Region.
@@ -46,9 +56,36 @@ impl World {
                 event!(error, "due work could not be done", fault = fault);
             }
         }
+        self.follow_uses().await;
+        if let Err(fault) = self.kms.store_uses(&self.engine).await {
+            event!(error, "the last uses of keys could not be stored", fault = fault);
+        }
         if let Err(fault) = self.iam.store_uses(&self.engine).await {
             event!(error, "the last uses of access keys could not be stored", fault = fault);
         }
+    }
+
+    /// Finds out, once, when keys were last used. While that fails, those who ask are refused and it is tried again.
+    pub(crate) async fn follow_uses(&self) {
+        if self.kms.are_uses_known() {
+            return;
+        }
+        let begun = match self.kms.begin_uses(&self.engine).await {
+            Ok(begun) => begun,
+            Err(fault) => return event!(error, "the last uses of keys could not be read", fault = fault),
+        };
+        match uses::found(self.audit.clone(), begun.1).await {
+            Ok(found) => self.kms.resume_uses(&self.engine, begun, found),
+            Err(error) => {
+                let cause = LogText::new(&error.to_string());
+                event!(error, "the last uses of keys could not be read from the audit log", cause = cause);
+            }
+        }
+    }
+
+    /// Forgets the last uses of keys, with all else.
+    pub(crate) fn forget_uses(&self) {
+        self.kms.forget_uses();
     }
 
     /// Brings the audit log to disk.

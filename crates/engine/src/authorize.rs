@@ -38,6 +38,8 @@ pub struct Grant {
 pub(crate) struct Answered {
     pub(crate) decision: Decision,
     pub(crate) refusal: Option<String>,
+    /// The id of the grant that allowed it.
+    pub(crate) grant: Option<String>,
 }
 
 /// Answers the question from policies and, when these do not allow, from these grants.
@@ -57,7 +59,11 @@ pub(crate) fn decide(
             Named::Role => decision.denial_message(asked, Subject::Role),
             Named::As(name) => decision.denial_message_about(asked, Some(name)),
         });
-        Answered { decision, refusal }
+        let grant = match decision.reason {
+            claviger_policy::Reason::Grant(index) => sources.grants.get(index).map(|grant| grant.id.to_owned()),
+            _ => None,
+        };
+        Answered { decision, refusal, grant }
     })
 }
 

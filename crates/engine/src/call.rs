@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use claviger_api::Timestamp;
 use claviger_crypto::DomainKeys;
+use claviger_secret::SecretBytes;
 use claviger_store::{Range, View};
 
 use crate::authenticate::Authentication;
@@ -20,7 +21,7 @@ pub struct Call<'e> {
     meta: &'e CallMeta,
     now: Timestamp,
     view: Option<Box<dyn View>>,
-    pub(crate) seen: Vec<(RowKey, Seen)>,
+    seen: Vec<(RowKey, Seen)>,
     /// The request ids of the calls that this one made ([`Call::call_as`]).
     pub(crate) inner: Vec<String>,
     /// Whether the call has the turn of contended calls, or one that it was made by.
@@ -79,11 +80,12 @@ impl<'e> Call<'e> {
     /// # Errors
     /// The future gives [`CommonError::Throttled`] when too much of the account's work waits already, and
     /// [`Fault::WorkLost`] when the work panicked or the engine ended.
-    pub fn heavy<T, W>(&self, work: W) -> impl Future<Output = Result<T, CommonError>> + Send + use<T, W>
+    pub fn heavy<T, W>(&mut self, work: W) -> impl Future<Output = Result<T, CommonError>> + Send + use<T, W>
     where
         T: Send + 'static,
         W: FnOnce() -> T + Send + 'static,
     {
+        self.release_view();
         self.engine.heavy().submit(self.caller.account(), work)
     }
 
@@ -131,6 +133,16 @@ impl<'e> Call<'e> {
         let mut bytes = [0_u8; N];
         self.engine.chance().fill(&mut bytes)?;
         Ok(bytes)
+    }
+
+    /// Random bytes that become a secret.
+    ///
+    /// # Errors
+    /// [`Fault::Randomness`].
+    pub fn random_secret(&self, length: usize) -> Result<SecretBytes, Fault> {
+        let mut secret = SecretBytes::zeroed(length);
+        self.engine.chance().fill(secret.expose_mut())?;
+        Ok(secret)
     }
 
     /// A fresh version 4 UUID in text form.
@@ -198,6 +210,18 @@ impl<'e> Call<'e> {
             rows.push((key, Row { record: Arc::new(record), seen }));
         }
         Ok(rows)
+    }
+
+    /// Gives the view back before a wait: views are few, and whoever waits must not keep one from whoever could go on.
+    /// What was read stays a precondition; what is read afterwards comes from a newer view.
+    pub(crate) fn release_view(&mut self) {
+        self.view = None;
+    }
+
+    /// What was read, for the commit. The call ends with it, so that it holds no view of the store while it waits for
+    /// others that need one.
+    pub(crate) fn into_seen(self) -> Vec<(RowKey, Seen)> {
+        self.seen
     }
 
     /// How many rows were read so far; see [`Call::forget_reads_since`].

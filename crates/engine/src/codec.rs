@@ -3,15 +3,22 @@
 //! Integers are big-endian; text and bytes carry a 32-bit length; an option is a byte 0 or 1. A record starts
 //! with its kind's name and a version byte, so that a dump can be read without knowing where a row came from.
 
+use claviger_crypto::Zeroizing;
+use claviger_secret::SecretBytes;
+
 /// Why bytes are not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the bytes are not a record of the kind and versions that are known here")]
 pub struct BadRecord;
 
-/// Builds the bytes of one record.
+/// What most records fit into, in bytes.
+const ROOM: usize = 256;
+
+/// Builds the bytes of one record. Records may hold secrets: buffers that were outgrown, and one that is dropped, are
+/// wiped.
 #[derive(Default)]
 pub struct Writer {
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
 }
 
 impl Writer {
@@ -24,24 +31,35 @@ impl Writer {
         writer
     }
 
+    /// Every byte comes through here: a vector that grows by itself leaves its old buffer unwiped.
+    fn push(&mut self, more: &[u8]) {
+        let length = self.bytes.len().saturating_add(more.len());
+        if length > self.bytes.capacity() {
+            let mut larger = Vec::with_capacity(length.max(self.bytes.capacity().saturating_mul(2)).max(ROOM));
+            larger.extend_from_slice(&self.bytes);
+            self.bytes = Zeroizing::new(larger);
+        }
+        self.bytes.extend_from_slice(more);
+    }
+
     /// One byte.
     pub fn u8(&mut self, value: u8) {
-        self.bytes.push(value);
+        self.push(&[value]);
     }
 
     /// 32 bits.
     pub fn u32(&mut self, value: u32) {
-        self.bytes.extend_from_slice(&value.to_be_bytes());
+        self.push(&value.to_be_bytes());
     }
 
     /// 64 bits.
     pub fn u64(&mut self, value: u64) {
-        self.bytes.extend_from_slice(&value.to_be_bytes());
+        self.push(&value.to_be_bytes());
     }
 
     /// 64 bits with a sign.
     pub fn i64(&mut self, value: i64) {
-        self.bytes.extend_from_slice(&value.to_be_bytes());
+        self.push(&value.to_be_bytes());
     }
 
     /// A truth value.
@@ -52,7 +70,7 @@ impl Writer {
     /// Length-prefixed bytes.
     pub fn bytes(&mut self, value: &[u8]) {
         self.u32(u32::try_from(value.len()).unwrap_or(u32::MAX));
-        self.bytes.extend_from_slice(value);
+        self.push(value);
     }
 
     /// Length-prefixed UTF-8.
@@ -81,8 +99,14 @@ impl Writer {
 
     /// The bytes written.
     #[must_use]
-    pub fn finish(self) -> Vec<u8> {
-        self.bytes
+    pub fn finish(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.bytes)
+    }
+
+    /// The bytes written, with secrets among them.
+    #[must_use]
+    pub fn finish_secret(self) -> SecretBytes {
+        SecretBytes::new(self.finish())
     }
 }
 
@@ -261,6 +285,19 @@ mod tests {
                         0000000000000003ffffffffffffffff01\
                         000000010900000002c3a9010000000178000000010000000000000004";
         assert_eq!(hex::encode(write(&fields)), expected);
+    }
+
+    #[test]
+    fn a_writer_keeps_what_it_holds_when_it_grows() {
+        for length in [0, 1, ROOM - 5, ROOM - 4, ROOM - 3, ROOM, 10 * ROOM] {
+            let (mut writer, value) = (Writer::default(), vec![7; length]);
+            writer.bytes(&value);
+            writer.u8(9);
+            assert!(writer.bytes.capacity() >= ROOM);
+            let secret = writer.finish_secret();
+            let mut reader = Reader::new(secret.expose());
+            assert_eq!((reader.bytes(), reader.u8(), reader.end()), (Ok(&value[..]), Ok(9), Ok(())), "{length}");
+        }
     }
 
     #[test]

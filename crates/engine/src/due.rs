@@ -207,9 +207,9 @@ impl Engine {
             }
             let JobOutcome { mut writes, event, account, region } = jobs.run(&mut call, job).await?;
             writes.delete(job.row.clone());
-            let seen = std::mem::take(&mut call.seen);
+            let seen = call.into_seen();
             let Some((name, audited)) = event else {
-                match self.commit(seen, writes, None).await? {
+                match self.commit(seen, writes, &[]).await? {
                     Committed::Done => {
                         // A job without an event may be there just to have the store's files cleared.
                         self.erasure_wanted.store(true, Ordering::Release);
@@ -235,7 +235,7 @@ impl Engine {
             );
             let prepared = Prepared::new(&head, &record).map_err(|_| Fault::Audit)?;
             let (row, number) = self.outbox_row();
-            match self.commit(seen, writes, Some((&row, &prepared))).await? {
+            match self.commit(seen, writes, &[(&row, &prepared)]).await? {
                 Committed::Conflict => {}
                 Committed::Done => {
                     self.erasure_wanted.store(true, Ordering::Release);

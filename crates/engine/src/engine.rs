@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use claviger_api::{Refusal, ServiceError, Timestamp};
 use claviger_audit::{Log, Prepared, Recorded, Value};
 use claviger_crypto::DomainKeys;
-use claviger_policy::Decision;
 use claviger_secret::{LogText, event};
 use claviger_store::Store;
 
@@ -21,9 +20,9 @@ use crate::faults::InjectedFaults;
 use crate::heavy::Heavy;
 use crate::high_water::{ClockRule, HighWater};
 use crate::integrity::Broken;
-use crate::operation::{Answer, Audited, Authorized, Operation, Outcome, Question, Writes};
+use crate::operation::{Answer, Audited, Authorized, Operation, Outcome, Question, RecordElsewhere, Writes};
 use crate::outbox::{OutboxRow, outbox_key};
-use crate::quota::{Charge, QuotaRule, Quotas};
+use crate::quota::{QuotaRule, Quotas};
 use crate::record::{RowKey, Seen};
 use crate::regions::Regions;
 use crate::service::Registered;
@@ -153,27 +152,41 @@ impl Engine {
             call.in_turn |= turn.is_some();
             let mut trace = Trace { is_again: run > 0, ..Trace::default() };
             let result = self.attempt::<O>(&mut call, service, request, &mut trace).await;
+            inner.append(&mut call.inner);
+            let seen = call.into_seen();
             let (response, writes) = match result {
                 Ok(Outcome { response, writes }) => (Ok(response), writes),
                 Err(error) => (Err(self.explain(&error)), Writes::default()),
             };
             let resources = trace.authorized.as_ref().map(Authorized::resources);
             O::audited(request, resources, response.as_ref().ok(), &mut trace.audited);
-            inner.append(&mut call.inner);
             trail::name_inner(&mut trace.audited, &inner);
             let event = trail::event(&O::ROW, trace.audited, response.as_ref().err(), &trace.decisions);
+            let named = trail::RecordName::of(&pending);
+            let succeeded = resources.filter(|_| response.is_ok());
+            let tell = || succeeded.map(|resources| named.tell::<O>(service, resources, meta));
             if writes.is_empty() {
-                return self.parts.audit.append(pending, &event, response).map_err(|_| self.unrecorded());
+                let recorded = self.parts.audit.append(pending, &event, response).map_err(|_| self.unrecorded())?;
+                tell();
+                return Ok(recorded);
             }
             let prepared = pending.prepare(&event).map_err(|_| self.unrecorded())?;
             let (row, number) = self.outbox_row();
-            let seen = std::mem::take(&mut call.seen);
-            match self.commit(seen, writes, Some((&row, &prepared))).await {
+            let said = succeeded.zip(response.as_ref().ok());
+            let elsewhere = said.and_then(|(resources, response)| O::elsewhere(request, resources, response));
+            let elsewhere = elsewhere.map(|record| self.elsewhere(caller, meta, &O::ROW, record)).transpose()?;
+            let mut outbox = vec![(&row, &prepared)];
+            outbox.extend(elsewhere.iter().map(|second| (&second.row, &second.prepared)));
+            match self.commit(seen, writes, &outbox).await {
                 // Calls that meet each other on the same rows take turns, so that each gets through.
                 Ok(Committed::Conflict) if turn.is_none() && !in_turn => turn = Some(self.contended.lock().await),
                 Ok(Committed::Conflict) => {}
                 Ok(Committed::Done) => {
-                    return Ok(self.parts.audit.append_committed(pending, prepared, number, response));
+                    // First, so that the call's own record is the newest of its request id.
+                    elsewhere.into_iter().for_each(|second| self.append_elsewhere(second));
+                    let recorded = self.parts.audit.append_committed(pending, prepared, number, response);
+                    tell();
+                    return Ok(recorded);
                 }
                 Err(fault) => {
                     let error = self.explain(&O::Error::from(fault.into()));
@@ -215,9 +228,10 @@ impl Engine {
         }
         let policies = self.caller_policies(call).await.map_err(CommonError::from)?;
         for question in &questions {
-            let Answered { decision, refusal } =
+            let Answered { decision, refusal, grant } =
                 self.answer::<O>(call, &policies, &resources, request, question).await?;
-            trace.decisions.push(decision);
+            let resource = question.resource.clone();
+            trace.decisions.push(trail::Decided { decision, action: question.action, resource, grant });
             if question.resource != "*" {
                 let owner = question.resource_account.as_str().to_owned();
                 trace.audited.resources.push((question.resource.clone(), owner));
@@ -226,7 +240,8 @@ impl Engine {
                 return Err(CommonError::AccessDenied(text).into());
             }
         }
-        let authorized = trace.authorized.insert(Authorized::new(resources, trace.decisions.clone()));
+        let decisions = trace.decisions.iter().map(|decided| decided.decision).collect();
+        let authorized = trace.authorized.insert(Authorized::new(resources, decisions));
         O::perform(call, service, authorized, request).await
     }
 
@@ -245,13 +260,13 @@ impl Engine {
         };
         match rule {
             QuotaRule::Always(group) => {
-                quotas.charge(call, &[Charge::one(group)])?;
+                quotas.charge(call, &[quotas.one(&O::ROW, group)])?;
                 O::resolve(call, service, request).await
             }
             QuotaRule::ByResource(otherwise) => {
                 let resources = O::resolve(call, service, request).await;
                 let charges = resources.as_ref().map(|resources| O::charges(resources, request)).unwrap_or_default();
-                let charges = if charges.is_empty() { vec![Charge::one(otherwise)] } else { charges };
+                let charges = if charges.is_empty() { vec![quotas.one(&O::ROW, otherwise)] } else { charges };
                 quotas.charge(call, &charges)?;
                 resources
             }
@@ -353,12 +368,31 @@ impl Engine {
         self.invalid(&self.anonymous("us-east-1"), meta, row, error)
     }
 
-    /// Commits what was written under what was seen, with the record's outbox row.
+    fn elsewhere(
+        &self,
+        caller: &Caller,
+        meta: &CallMeta,
+        row: &crate::OperationRow,
+        elsewhere: RecordElsewhere,
+    ) -> Result<Elsewhere, Refusal> {
+        let head = trail::head_elsewhere(self, caller, meta, row, &elsewhere);
+        let event = trail::event(row, elsewhere.audited, None, &[]);
+        let prepared = Prepared::new(&head, &event).map_err(|_| self.unrecorded())?;
+        let (row, number) = self.outbox_row();
+        Ok(Elsewhere { head, prepared, row, number })
+    }
+
+    fn append_elsewhere(&self, Elsewhere { head, prepared, number, .. }: Elsewhere) {
+        let pending = self.parts.audit.open_call(head);
+        drop(self.parts.audit.append_committed(pending, prepared, number, ()));
+    }
+
+    /// Commits what was written under what was seen, with the outbox row of each record.
     pub(crate) async fn commit(
         &self,
         seen: Vec<(RowKey, Seen)>,
         writes: Writes,
-        outbox: Option<(&RowKey, &Prepared)>,
+        outbox: &[(&RowKey, &Prepared)],
     ) -> Result<Committed, Fault> {
         let mut change = Change { seen: BTreeMap::new(), writes: writes.change.writes };
         for (key, seen) in seen {
@@ -368,9 +402,9 @@ impl Engine {
             // A row that was not read has no known version to be replaced.
             return Err(Fault::RecordMissing(key.printable()));
         }
-        if let Some((key, prepared)) = outbox {
-            change.seen.insert(key.clone(), Seen::Absent);
-            change.put(key.clone(), Arc::new(OutboxRow(prepared.clone())), &self.parts.keys)?;
+        for (key, prepared) in outbox {
+            change.seen.insert((*key).clone(), Seen::Absent);
+            change.put((*key).clone(), Arc::new(OutboxRow((*prepared).clone())), &self.parts.keys)?;
         }
         self.committer.commit(change).await
     }
@@ -384,8 +418,8 @@ impl Engine {
         self.committer.audit_synced(sequence);
     }
 
-    /// Entries of the audit log that are signed and on disk.
-    pub(crate) fn audit_on_disk(&self) -> u64 {
+    /// Entries of the audit log that are signed and on disk, as far as a sync of this process told.
+    pub fn audit_on_disk(&self) -> u64 {
         self.committer.synced()
     }
 
@@ -549,9 +583,17 @@ impl Engine {
     }
 }
 
+/// The record of a call in another Region, with the outbox row that its commit carries.
+struct Elsewhere {
+    head: claviger_audit::Call,
+    prepared: Prepared,
+    row: RowKey,
+    number: u64,
+}
+
 /// What one run of a call leaves for its record.
 struct Trace<O: Operation> {
-    decisions: Vec<Decision>,
+    decisions: Vec<trail::Decided>,
     audited: Audited,
     authorized: Option<Authorized<O>>,
     /// Whether the call was run before, and so charged to its quota.

@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 
-use claviger_policy::{Context, Explanation, Principal};
+use claviger_policy::{AccountId, Context, Explanation, Principal};
 
 use crate::authorize::{CallerPolicies, Grant, with_sources};
 use crate::call::Call;
 use crate::conditions::{Conditions, Facts};
 use crate::operation::Question;
-use crate::{CallMeta, Caller, PrincipalTraits};
+use crate::{Authentication, CallMeta, Caller, Fault, PrincipalTraits};
 
 /// Keys about the connection of a request, which nobody knows of one that was not made.
 const OF_CONNECTION: [&str; 4] = ["aws:referer", "aws:securetransport", "aws:sourceip", "aws:useragent"];
@@ -31,6 +31,17 @@ impl<'e> Call<'e> {
         'e: 's,
     {
         Call::new(self.engine(), caller, meta)
+    }
+
+    /// Whether the account is open. Where nobody has to prove who they are, every account is.
+    ///
+    /// # Errors
+    /// A store [`Fault`].
+    pub async fn is_account_open(&mut self, account: AccountId) -> Result<bool, Fault> {
+        match self.authentication() {
+            Authentication::Verify(identities) => identities.is_account_open(self, account.as_str()).await,
+            Authentication::DangerAnyCredential { .. } => Ok(true),
+        }
     }
 
     /// Answers a question about the caller like a call would be answered, and shows how each statement and grant stood to

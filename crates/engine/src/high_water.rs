@@ -339,7 +339,7 @@ impl Engine {
             }
             let mut writes = Writes::default();
             writes.put(&call, time_key(), next)?;
-            if matches!(self.commit(std::mem::take(&mut call.seen), writes, None).await?, Committed::Done) {
+            if matches!(self.commit(call.into_seen(), writes, &[]).await?, Committed::Done) {
                 self.high_water().stored(&next);
                 return Ok(());
             }

@@ -49,7 +49,7 @@ pub use high_water::{ClockRule, ClockStanding, ClockState, DOWNTIME_MAX_MILLIS, 
 pub use open::{Deployment, DeploymentError};
 pub use operation::{
     Answer, Audited, Authorized, DueJob, JobOutcome, Jobs, Named, Operation, OperationRow, Outcome, Question,
-    ResourceRule, Writes,
+    RecordElsewhere, RecordedCall, ResourceRule, Writes,
 };
 pub use operator::{Command, CommandError, CommandWork, Commanded, EngineState, Operator};
 pub use quota::{Charge, NoQuotaGroup, QuotaGroup, QuotaRule, Quotas, ServiceQuotas};

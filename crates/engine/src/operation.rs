@@ -227,6 +227,22 @@ pub trait Operation: Send + Sync + Sized + 'static {
         request: &Self::Request,
     ) -> impl Future<Output = Result<Outcome<Self::Response>, Self::Error>> + Send;
 
+    /// A record that the call leaves in another Region besides its own, once it has succeeded and written something.
+    fn elsewhere(
+        request: &Self::Request,
+        resources: &Self::Resources,
+        response: &Self::Response,
+    ) -> Option<RecordElsewhere> {
+        let _ = (request, resources, response);
+        None
+    }
+
+    /// Told once the call has succeeded and its record is in the audit log. It is for notes in memory: it must be quick,
+    /// and cannot fail.
+    fn recorded(service: &Self::Service, resources: &Self::Resources, call: &RecordedCall<'_>) {
+        let _ = (service, resources, call);
+    }
+
     /// What the audit record shows of it: from the request and, where it came so far, the records and the response.
     fn audited(
         request: &Self::Request,
@@ -234,6 +250,27 @@ pub trait Operation: Send + Sync + Sized + 'static {
         response: Option<&Self::Response>,
         audited: &mut Audited,
     );
+}
+
+/// What a call does in another Region than that in which it was made, as the service's own doing for the caller.
+pub struct RecordElsewhere {
+    /// `eventName`.
+    pub name: &'static str,
+    /// The Region.
+    pub region: String,
+    /// What the record shows.
+    pub audited: Audited,
+}
+
+/// A call that succeeded, as its audit record names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordedCall<'a> {
+    /// When it came, by the movable clock.
+    pub at: Timestamp,
+    /// `eventID` of its record.
+    pub event_id: &'a str,
+    /// `requestID` of its record.
+    pub request_id: &'a str,
 }
 
 /// A piece of background work that has fallen due, as its service stored it.

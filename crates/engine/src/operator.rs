@@ -131,7 +131,9 @@ impl Engine {
         let mut turn = None;
         for _ in 0..COMMIT_RETRIES_MAX {
             let mut call = Call::new(self, &caller, &meta);
-            let (response, writes, shown) = match work.run(&mut call).await {
+            let done = work.run(&mut call).await;
+            let seen = call.into_seen();
+            let (response, writes, shown) = match done {
                 Ok(Commanded { response, writes, shown }) => (Ok(response), writes, shown),
                 Err(error) => (Err(error), Writes::default(), Value::Null),
             };
@@ -141,8 +143,7 @@ impl Engine {
             }
             let prepared = pending.prepare(&event).map_err(|_| Fault::Audit)?;
             let (row, number) = self.outbox_row();
-            let seen = std::mem::take(&mut call.seen);
-            match self.commit(seen, writes, Some((&row, &prepared))).await {
+            match self.commit(seen, writes, &[(&row, &prepared)]).await {
                 Ok(Committed::Conflict) if turn.is_none() => turn = Some(self.contended.lock().await),
                 Ok(Committed::Conflict) => {}
                 Ok(Committed::Done) => {

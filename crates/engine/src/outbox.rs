@@ -133,8 +133,8 @@ impl Engine {
             if writes.is_empty() {
                 return Ok(());
             }
-            let seen = std::mem::take(&mut call.seen);
-            match self.commit(seen, writes, None).await? {
+            let seen = call.into_seen();
+            match self.commit(seen, writes, &[]).await? {
                 Committed::Done => return Ok(()),
                 Committed::Conflict => {}
             }

@@ -51,8 +51,10 @@ pub struct ServiceQuotas {
     pub event_source: &'static str,
     /// Where the requests of an operation count; `None` when it has no quota.
     pub rule: fn(operation: &str) -> Option<QuotaRule>,
-    /// Every group.
+    /// Every group. No two services have one of the same name.
     pub groups: fn() -> Vec<QuotaGroup>,
+    /// The Region in which every request counts, wherever it was sent, for a service that has but one.
+    pub region: Option<&'static str>,
 }
 
 /// What one request takes from one group.
@@ -76,7 +78,7 @@ impl Charge {
 
 /// The configured quotas, and what is left of them.
 pub struct Quotas {
-    service: ServiceQuotas,
+    services: Vec<ServiceQuotas>,
     rates: BTreeMap<String, u32>,
     of_accounts: BTreeMap<String, BTreeMap<String, u32>>,
     buckets: Mutex<Buckets>,
@@ -88,11 +90,11 @@ pub struct Quotas {
 pub struct NoQuotaGroup(pub String);
 
 impl Quotas {
-    /// A service's default quotas.
+    /// The default quotas of services.
     #[must_use]
-    pub fn new(service: ServiceQuotas) -> Self {
-        let (rates, of_accounts) = (BTreeMap::new(), BTreeMap::new());
-        Self { service, rates, of_accounts, buckets: Mutex::default() }
+    pub fn new(services: &[ServiceQuotas]) -> Self {
+        let (services, rates, of_accounts) = (services.to_vec(), BTreeMap::new(), BTreeMap::new());
+        Self { services, rates, of_accounts, buckets: Mutex::default() }
     }
 
     /// Gives a group another rate in every Region, a second.
@@ -115,12 +117,22 @@ impl Quotas {
     }
 
     fn known(&self, name: &str) -> Result<String, NoQuotaGroup> {
-        let found = (self.service.groups)().into_iter().find(|group| group.name == name);
+        let found = self.services.iter().flat_map(|service| (service.groups)()).find(|group| group.name == name);
         found.map(|group| group.name.to_owned()).ok_or_else(|| NoQuotaGroup(name.to_owned()))
     }
 
+    fn service(&self, row: &OperationRow) -> Option<&ServiceQuotas> {
+        self.services.iter().find(|service| service.event_source == row.event_source)
+    }
+
     pub(crate) fn rule(&self, row: &OperationRow) -> Option<QuotaRule> {
-        if row.event_source == self.service.event_source { (self.service.rule)(row.name) } else { None }
+        (self.service(row)?.rule)(row.name)
+    }
+
+    /// What a request takes that counts in this group.
+    pub(crate) fn one(&self, row: &OperationRow, group: QuotaGroup) -> Charge {
+        let region = self.service(row).and_then(|service| service.region).map(str::to_owned);
+        Charge { region, ..Charge::one(group) }
     }
 
     fn rate(&self, account: &str, region: &str, group: &QuotaGroup) -> u32 {

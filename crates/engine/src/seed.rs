@@ -11,7 +11,6 @@ pub struct Seed<'e> {
     engine: &'e Engine,
     caller: Box<Caller>,
     meta: Box<CallMeta>,
-    seen: Vec<(crate::RowKey, crate::Seen)>,
 }
 
 impl<'e> Seed<'e> {
@@ -20,7 +19,7 @@ impl<'e> Seed<'e> {
     pub fn new(engine: &'e Engine, region: &str, account: &str) -> Self {
         let mut caller = Caller::system(region);
         caller.account = account.to_owned();
-        Self { engine, caller: Box::new(caller), meta: Box::new(CallMeta::system()), seen: Vec::new() }
+        Self { engine, caller: Box::new(caller), meta: Box::new(CallMeta::system()) }
     }
 
     /// Reads and builds records with `work`, then commits what it wrote.
@@ -33,11 +32,11 @@ impl<'e> Seed<'e> {
     ) -> Result<(), E> {
         let mut call = Call::new(self.engine, &self.caller, &self.meta);
         let writes = work(&mut call).await?;
-        self.seen = std::mem::take(&mut call.seen);
+        let seen = call.into_seen();
         if writes.is_empty() {
             return Ok(());
         }
-        match self.engine.commit(std::mem::take(&mut self.seen), writes, None).await? {
+        match self.engine.commit(seen, writes, &[]).await? {
             Committed::Done => Ok(()),
             Committed::Conflict => Err(Fault::Contention.into()),
         }
@@ -75,7 +74,7 @@ impl Engine {
                 return self.store().erase().await.or(Ok(()));
             }
             // A conflict means that a call came between: the rows are read again.
-            self.commit(seen, writes, None).await?;
+            self.commit(seen, writes, &[]).await?;
         }
     }
 }

@@ -150,6 +150,8 @@ impl Call<'_> {
             referer: LogText::new(""),
             ..self.meta().clone()
         };
+        // As with heavy work: the inner call needs a view of its own.
+        self.release_view();
         let answer = service.services.call(self.engine(), &inner, &meta, request).await;
         let answer = answer.map_err(|_| Fault::Audit)?;
         self.inner.push(meta.request_id);

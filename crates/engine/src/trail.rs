@@ -1,17 +1,36 @@
 //! From a call to its audit record (reference/events.md).
 
-use claviger_api::{Refusal, ServiceError, SignatureClaim};
-use claviger_audit::{Call as Head, Event, EventType, Resource, Text, Time, Value};
+use claviger_api::{Refusal, ServiceError, SignatureClaim, Timestamp};
+use claviger_audit::{Call as Head, Event, EventType, Pending, Resource, Text, Time, Value};
 use claviger_policy::{Decision, PrincipalKind};
 
 use crate::engine::Engine;
-use crate::operation::{Audited, OperationRow};
+use crate::operation::{Audited, Operation, OperationRow, RecordElsewhere, RecordedCall};
 use crate::{CallMeta, Caller, PrincipalTraits, Session};
 
 /// What is known when the call starts.
 pub(crate) fn head(engine: &Engine, caller: &Caller, meta: &CallMeta, row: &OperationRow) -> Head {
     let head = own_head(engine, caller, meta, row);
-    let Some(service) = caller.calling_service() else { return head };
+    match caller.calling_service() {
+        Some(service) => by_service(head, service),
+        None => head,
+    }
+}
+
+/// The head of a call's record in another Region.
+pub(crate) fn head_elsewhere(
+    engine: &Engine,
+    caller: &Caller,
+    meta: &CallMeta,
+    row: &OperationRow,
+    elsewhere: &RecordElsewhere,
+) -> Head {
+    let head = own_head(engine, caller, meta, row);
+    let head = Head { name: elsewhere.name.into(), region: Text::public(&elsewhere.region), ..head };
+    by_service(head, row.event_source)
+}
+
+fn by_service(head: Head, service: &str) -> Head {
     let service = Text::public(service);
     Head {
         identity: head.identity.with("invokedBy", Value::Text(service.clone())),
@@ -54,6 +73,28 @@ pub(crate) fn event_id(engine: &Engine) -> String {
         bytes = [0; 16];
     }
     uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+}
+
+/// What is kept of a call's record while the log takes it, without any room of its own.
+pub(crate) struct RecordName {
+    at: Timestamp,
+    event_id: [u8; EVENT_ID_BYTES],
+}
+
+/// A UUID in text form.
+const EVENT_ID_BYTES: usize = 36;
+
+impl RecordName {
+    pub(crate) fn of(pending: &Pending) -> Self {
+        let head = pending.call();
+        let event_id = head.event_id.as_str().as_bytes().first_chunk().copied().unwrap_or([b'0'; EVENT_ID_BYTES]);
+        Self { at: Timestamp::from_millis(head.time.millis()), event_id }
+    }
+
+    pub(crate) fn tell<O: Operation>(&self, service: &O::Service, resources: &O::Resources, meta: &CallMeta) {
+        let event_id = std::str::from_utf8(&self.event_id).unwrap_or_default();
+        O::recorded(service, resources, &RecordedCall { at: self.at, event_id, request_id: &meta.request_id });
+    }
 }
 
 /// `userIdentity` (reference/events.md section 1).
@@ -144,7 +185,7 @@ pub(crate) fn event(
     row: &OperationRow,
     audited: Audited,
     error: Option<&ServiceError>,
-    decisions: &[Decision],
+    decisions: &[Decided],
 ) -> Event {
     let Audited { request_parameters, response_elements, additional, resources } = audited;
     let mut event = Event::new(row.read_only);
@@ -187,7 +228,18 @@ fn kind(arn: &str) -> Option<&'static str> {
     }
 }
 
-fn decision(decision: &Decision) -> Value {
+/// One decision as the record shows it.
+pub(crate) struct Decided {
+    pub(crate) decision: Decision,
+    /// The IAM action that was asked about.
+    pub(crate) action: &'static str,
+    /// The ARN that it was asked about, or `*`.
+    pub(crate) resource: String,
+    /// The id of the grant that allowed it.
+    pub(crate) grant: Option<String>,
+}
+
+fn decision(Decided { decision, action, resource, grant }: &Decided) -> Value {
     let statements = decision.statements().map(|statement| {
         Value::object([
             ("source", Value::public_text(&format!("{:?}", statement.source))),
@@ -195,11 +247,17 @@ fn decision(decision: &Decision) -> Value {
             ("statement", Value::from(i64::try_from(statement.statement).unwrap_or(i64::MAX))),
         ])
     });
-    Value::object([
+    let shown = Value::object([
         ("effect", Value::public_text(if decision.is_allowed() { "Allow" } else { "Deny" })),
+        ("action", Value::from(*action)),
+        ("resource", Value::public_text(resource)),
         ("reason", Value::public_text(&format!("{:?}", decision.reason))),
         ("statements", Value::list(statements)),
-    ])
+    ]);
+    match grant {
+        Some(grant) => shown.with("grant", Value::public_text(grant)),
+        None => shown,
+    }
 }
 
 impl Engine {
@@ -226,7 +284,6 @@ impl Engine {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use claviger_api::Timestamp;
     use claviger_policy::{AccountId, Principal, UniqueId};
 
     use super::*;
@@ -305,6 +362,30 @@ mod tests {
         ] {
             assert_eq!(kind(arn), expected, "{arn}");
         }
+    }
+
+    #[test]
+    fn decisions_name_what_they_are_about_and_the_grant() {
+        use claviger_policy::{Effect, Reason, Source, StatementReference};
+        let place = StatementReference { source: Source::IdentityPolicy, policy: 1, statement: 2 };
+        let denied = Decision {
+            effect: Effect::Deny,
+            reason: Reason::ExplicitDeny(Source::IdentityPolicy),
+            statements: [Some(place), None],
+        };
+        let decided = |decision, grant: Option<&str>| {
+            let (action, grant) = ("kms:Encrypt", grant.map(str::to_owned));
+            super::decision(&Decided { decision, action, resource: "arn:key".to_owned(), grant }).to_json()
+        };
+        assert_eq!(
+            decided(denied, None),
+            r#"{"effect":"Deny","action":"kms:Encrypt","resource":"arn:key","reason":"ExplicitDeny(IdentityPolicy)","statements":[{"source":"IdentityPolicy","policy":1,"statement":2}]}"#
+        );
+        let granted = Decision { effect: Effect::Allow, reason: Reason::Grant(0), statements: [None, None] };
+        assert_eq!(
+            decided(granted, Some("g")),
+            r#"{"effect":"Allow","action":"kms:Encrypt","resource":"arn:key","reason":"Grant(0)","statements":[],"grant":"g"}"#
+        );
     }
 
     #[test]

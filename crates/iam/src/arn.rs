@@ -91,7 +91,10 @@ const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
 /// Characters of the alphabet, picked without bias: the alphabets have 32 and 64 letters, which divide 256.
 pub(crate) fn letters<const N: usize>(random: &[u8], alphabet: &[u8; N]) -> Vec<u8> {
-    random.iter().filter_map(|byte| alphabet.get(usize::from(*byte) % N)).copied().collect()
+    // Room for all at once: these may be a secret, and a vector that grows leaves its old bytes behind.
+    let mut letters = Vec::with_capacity(random.len());
+    letters.extend(random.iter().filter_map(|byte| alphabet.get(usize::from(*byte) % N)));
+    letters
 }
 
 /// A fresh unique id: the prefix and 17 random characters.

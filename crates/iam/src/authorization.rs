@@ -3,15 +3,18 @@
 
 use std::sync::Arc;
 
-use claviger_engine::{Call, CallerPolicies, Fault, PrincipalTraits, Session, Standing};
+use claviger_api::sts::PolicyDescriptorType;
+use claviger_engine::{Call, CallerPolicies, CommandError, Fault, PrincipalTraits, Session, Standing};
 use claviger_policy::{AccountId, Document, Principal, PrincipalKind, PrincipalName, UniqueId};
 
 use crate::Iam;
 use crate::arn::{self, Kind};
 use crate::documents;
+use crate::explain::refused;
 use crate::find;
 use crate::identity::{PoliciesOf, PolicyOf, policies_of_id};
 use crate::records::Identity;
+use crate::sts::{credential, issue};
 
 /// A user as the caller of a request, and what conditions may ask about it.
 pub(crate) fn user(account: AccountId, user: &Identity) -> (Principal, PrincipalTraits) {
@@ -72,12 +75,105 @@ fn document(policy: PolicyOf) -> Arc<Document> {
     policy.document
 }
 
+/// What a session that nobody has would carry.
+#[derive(Clone, Debug, Default)]
+pub struct SupposedSession {
+    /// A session policy as text.
+    pub policy: Option<String>,
+    /// The ARNs of managed session policies of the caller's account.
+    pub policy_arns: Vec<String>,
+    /// For a federated session: the user, or the account's root, who would ask for it.
+    pub made_by: Option<String>,
+}
+
+impl SupposedSession {
+    /// Checked and compiled, as for the credentials of a session.
+    async fn policies(
+        &self,
+        call: &mut Call<'_>,
+        account: AccountId,
+    ) -> Result<Option<Vec<Arc<Document>>>, CommandError> {
+        let arn = |arn: &String| PolicyDescriptorType { arn: Some(arn.clone()) };
+        let arns: Vec<_> = self.policy_arns.iter().map(arn).collect();
+        let passed = issue::passed(call, account, self.policy.as_ref(), Some(&arns)).await.map_err(refused)?;
+        Ok(credential::policies(call, passed.policy.as_deref(), &passed.policies).await?)
+    }
+
+    const fn is_plain(&self) -> bool {
+        self.policy.is_none() && self.policy_arns.is_empty()
+    }
+}
+
+/// The same as [`supposed`] for a session that carries something: of a role, or a federated one.
+///
+/// # Errors
+/// A refusal when the session could not be made so, and a store [`Fault`].
+pub async fn supposed_session(
+    call: &mut Call<'_>,
+    text: &str,
+    carried: &SupposedSession,
+) -> Result<Option<(Principal, PrincipalTraits)>, CommandError> {
+    let refused = |text: &str| Err(CommandError::refused("NoSuchSession", text));
+    let found = match PrincipalName::parse(text) {
+        Some(PrincipalName::FederatedUser(account, _)) => {
+            let Some(made_by) = &carried.made_by else {
+                return refused("who asked for a federated session does not stand in its ARN: say it with --made-by");
+            };
+            federated(call, account, text, made_by).await?
+        }
+        _ if carried.made_by.is_some() => return refused("only a federated session is made by a user"),
+        _ => supposed(call, text).await?,
+    };
+    let Some((principal, mut traits)) = found else { return Ok(None) };
+    if !carried.is_plain() {
+        if matches!(principal.kind(), PrincipalKind::User | PrincipalKind::Root) {
+            return refused(
+                "the sessions of users and roots have no session policy: name a role or a federated session",
+            );
+        }
+        let policies = carried.policies(call, principal.account()).await?;
+        if let Some(session) = &mut traits.session {
+            session.policies = policies;
+        }
+    }
+    Ok(Some((principal, traits)))
+}
+
+/// A federated session that was made this moment, without policies or tags of its own.
+async fn federated(
+    call: &mut Call<'_>,
+    account: AccountId,
+    text: &str,
+    made_by: &str,
+) -> Result<Option<(Principal, PrincipalTraits)>, CommandError> {
+    let name = text.rsplit('/').next().unwrap_or_default();
+    let session = Some(Session::issued_at(call.wall()));
+    let Some((maker, traits)) = supposed(call, made_by).await? else { return Ok(None) };
+    if maker.account() != account || !matches!(maker.kind(), PrincipalKind::User | PrincipalKind::Root) {
+        return Ok(None);
+    }
+    let principal = Principal::federated_user(account, maker.arn(), name);
+    let principal = match maker.unique_id() {
+        Some(id) => principal.with_unique_id(id.clone()),
+        None => principal,
+    };
+    Ok(Some((principal, PrincipalTraits { unique_id: Some(format!("{account}:{name}")), session, ..traits })))
+}
+
+/// The policies on the side of the call's caller, as for a request of its own.
+///
+/// # Errors
+/// A store [`Fault`].
+pub async fn policies_for(iam: &Iam, call: &mut Call<'_>) -> Result<CallerPolicies, Fault> {
+    policies(iam, call).await
+}
+
 /// Whoever has this ARN, as if they called. A role stands for a session of it that was made this moment, without a policy
 /// or tags of its own. None for whoever is not there, and for sessions that no record speaks of.
 ///
 /// # Errors
 /// A store [`Fault`].
-pub async fn supposed(call: &mut Call<'_>, text: &str) -> Result<Option<(Principal, PrincipalTraits)>, Fault> {
+pub(crate) async fn supposed(call: &mut Call<'_>, text: &str) -> Result<Option<(Principal, PrincipalTraits)>, Fault> {
     let Some(name) = PrincipalName::parse(text) else { return Ok(None) };
     let (account, entity) = match &name {
         PrincipalName::Account(account) if call.account_exists(account.as_str()) => {

@@ -69,6 +69,7 @@ const OF_KMS: &[ConditionKey] = {
         ConditionKey::new("kms:RotationPeriodInDays", Numeric),
         ConditionKey::new("kms:ScheduleKeyDeletionPendingWindowInDays", Numeric),
         ConditionKey::new("kms:SigningAlgorithm", String),
+        ConditionKey::new("kms:TrailingDaysWithoutKeyUsage", Numeric),
         ConditionKey::new("kms:ValidTo", NumericOrDate),
         ConditionKey::new("kms:ViaService", String),
         ConditionKey::new("kms:WrappingAlgorithm", String),

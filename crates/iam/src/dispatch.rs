@@ -5,7 +5,7 @@ use claviger_api::iam::{Request, Response};
 use claviger_engine::{Answer, CallMeta, Caller, Engine, Recorded};
 
 use crate::Iam;
-use crate::operation::Run;
+use crate::operation::{IamOperation, Run};
 use crate::operations::{
     access_keys, account, attachments, boundaries, details, devices, groups, inline, leftovers, managed, providers,
     roles, simulation, tagging, users,
@@ -14,6 +14,11 @@ use crate::operations::{
 /// One line for each operation: where it is, and whether it answers with content or is merely done.
 macro_rules! operations {
     ($($module:ident: [$($answers:ident),*] [$($done:ident),*];)*) => {
+        /// The action of every operation.
+        pub(crate) const ACTIONS: &[&str] = &[
+            $($(<$module::$answers as IamOperation>::ACTION,)* $(<$module::$done as IamOperation>::ACTION,)*)*
+        ];
+
         /// Runs an IAM operation.
         ///
         /// # Errors

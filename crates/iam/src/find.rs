@@ -58,11 +58,17 @@ pub(crate) async fn about(call: &mut Call<'_>, kind: Kind, name: &str) -> Result
     let mut about = About::arn(arn::arn(call.caller().account(), kind.word(), path, name)).shown(kind.word(), name);
     if let Some(found) = found {
         about.tags.clone_from(&found.tags);
-        if let Some(id) = &found.boundary {
-            about.boundary = Some(demand::<Policy>(call, &policy_key(id)).await?.arn());
-        }
+        about.boundary = boundary_of(call, &found).await?;
     }
     Ok(vec![about])
+}
+
+/// The ARN of an entity's permissions boundary.
+pub(crate) async fn boundary_of(call: &mut Call<'_>, found: &Identity) -> Result<Option<String>, Fault> {
+    match &found.boundary {
+        Some(id) => Ok(Some(demand::<Policy>(call, &policy_key(id)).await?.arn())),
+        None => Ok(None),
+    }
 }
 
 /// The same about a managed policy by its ARN. What is no ARN, or none of this account, has no tags.

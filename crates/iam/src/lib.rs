@@ -14,12 +14,16 @@ mod condition_keys;
 mod dispatch;
 mod documents;
 mod error;
+mod explain;
 mod find;
 mod identity;
 mod mfa;
 mod operation;
 mod operations;
+mod organization;
+mod organization_orders;
 mod page;
+mod quotas;
 mod records;
 mod service_control;
 mod shapes;
@@ -44,16 +48,23 @@ pub use accounts::{
     ACCOUNT_NAME_CHARACTERS_MAX, ACCOUNTS_PAGE, AccountSummary, complete_accounts, count_accounts, list_accounts,
     make_account, make_root_credentials, set_account_open,
 };
-pub use authorization::supposed;
+pub use authorization::{SupposedSession, policies_for, supposed_session};
 pub use dispatch::dispatch_iam;
 pub use error::IamError;
+pub use explain::{SupposedRequest, supposed_request};
 pub use identity::{PoliciesOf, PolicyOf, policies_of, policies_of_id, user_of_key};
 pub use mfa::spend_code;
 use operations::access_keys;
+pub use organization_orders::{
+    LevelSummary, OrganizationAnswer, OrganizationOrder, PolicySummary, SERVICE_CONTROL_POLICY_CHARACTERS_MAX,
+    UnitSummary,
+};
+pub use quotas::{IAM_REQUEST_QUOTAS, STS_REQUEST_QUOTAS};
 use records::{AccessKey, Account, access_key_key, account_key};
 use service_control::Uncontrolled;
+pub use service_control::{ServiceControlLevel, ServiceControlPolicy};
 use sts::{KeySets, WrongCodes};
-pub use sts::{Packed, StsError, dispatch_sts, dispatch_unsigned};
+pub use sts::{Packed, StsError, believed_claims, dispatch_sts, dispatch_unsigned};
 use usage::Uses;
 
 /// The service's own state.
@@ -66,19 +77,26 @@ pub struct Iam {
 }
 
 impl Iam {
-    /// Sets the service control policies of an account, one list a level, in place of those that it has; none take them
-    /// away. No command of the operator face calls this yet.
+    /// Does what an operator orders about units and service control policies.
     ///
     /// # Errors
-    /// Outside, [`Fault::Audit`]; inside, `NoSuchAccount` or `InvalidPolicy`.
-    pub async fn set_service_control_policies(
+    /// Outside, [`Fault::Audit`]; inside, a refusal in the words of AWS Organizations, or `NoSuchAccount`.
+    pub async fn order_organization(
         &self,
         engine: &Engine,
         command: &Command,
-        account: AccountId,
-        levels: Vec<Vec<String>>,
-    ) -> Result<Recorded<Result<(), CommandError>>, Fault> {
-        self.uncontrolled.set(engine, command, account, levels).await
+        order: &OrganizationOrder,
+    ) -> Result<Recorded<Result<OrganizationAnswer, CommandError>>, Fault> {
+        organization_orders::obey(&self.uncontrolled, engine, command, order).await
+    }
+
+    /// The service control policies that bind the caller, from the root down, in the order in which
+    /// [`CallerPolicies::service_control`] has them: levels with nothing but `FullAWSAccess` are left out.
+    ///
+    /// # Errors
+    /// A store [`Fault`].
+    pub async fn service_control_levels(&self, call: &mut Call<'_>) -> Result<Vec<ServiceControlLevel>, Fault> {
+        self.uncontrolled.named(call).await
     }
 
     /// The service with a way out: without one no web identity can be checked.

@@ -41,7 +41,8 @@ impl About {
         Self { shown: Some(format!("{word} {name}")), ..self }
     }
 
-    fn facts(&self) -> Facts {
+    /// What conditions may ask about it, its boundary apart.
+    pub(crate) fn facts(&self) -> Facts {
         let tags = || self.tags.iter().map(|(key, value)| (key, value));
         Facts::default().with_family("aws:ResourceTag/", tags()).with_family("iam:ResourceTag/", tags())
     }
@@ -176,7 +177,7 @@ impl<O: IamOperation> Operation for Run<O> {
 }
 
 /// The account in an ARN.
-fn owner(arn: &str) -> Option<AccountId> {
+pub(crate) fn owner(arn: &str) -> Option<AccountId> {
     AccountId::parse(arn.split(':').nth(4)?)
 }
 

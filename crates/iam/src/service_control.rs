@@ -1,61 +1,59 @@
-//! Service control policies: what an account's identities, its root among them, may be allowed at most. Few accounts have
-//! any, and every call asks, so which have none is remembered.
+//! Service control policies as authorization asks for them: what an account's identities, its root among them, may be
+//! allowed at most. A deployment without any pays nothing for that: that there are none is remembered.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use claviger_crypto::DomainKeys;
-use claviger_engine::{
-    BadRecord, Call, Command, CommandError, CommandWork, Commanded, Engine, Fault, Reader, Record, Recorded, RowKey,
-    Value, Writer, Writes,
-};
-use claviger_policy::{AccountId, Document, policy_size};
+use claviger_engine::{Call, Fault};
+use claviger_policy::Document;
 
 use crate::documents;
-use crate::records::{Account, PolicyText, account_key};
+use crate::find;
+use crate::organization::{EVERYTHING, Organization, Target, organization_key, policy_id, text_key};
+use crate::records::PolicyText;
 
-const CONTROLS: &str = "iam service control policies";
-/// Levels of one account at most: AWS's organizations are no deeper (reference/iam-sts.md section 8).
-const LEVELS_MAX: usize = 7;
-/// Policies of one level at most.
-const POLICIES_MAX: usize = 5;
-/// Characters of a policy at most, white space left out.
-const SIZE_MAX: usize = 5_120;
+/// How often the policies are looked up when a change comes in between.
+const TRIES_MAX: usize = 64;
 
-fn controls_key(account: &str) -> RowKey {
-    RowKey::new("service-control", account, "")
+/// The text of AWS's policy `FullAWSAccess`, which everything starts with.
+pub(crate) const FULL_ACCESS: &str =
+    r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}"#;
+
+static FULL_ACCESS_COMPILED: LazyLock<Arc<Document>> =
+    LazyLock::new(|| Arc::new(documents::compile(FULL_ACCESS).unwrap_or_else(|_| Document::unreadable(FULL_ACCESS))));
+
+/// Policies on one level above an account, or on the account itself: every level must allow.
+#[derive(Clone, Debug)]
+pub struct ServiceControlLevel {
+    /// The id of the root or a unit, or the account's digits.
+    pub target: String,
+    /// Where that is, names from the root on as in `Root/Production`; empty for an account.
+    pub path: String,
+    /// In the order in which they were attached.
+    pub policies: Vec<ServiceControlPolicy>,
 }
 
-/// The policies of an account, one list a level; every level must allow.
-struct Controls(Vec<Vec<PolicyText>>);
-
-impl Record for Controls {
-    fn encode(&self, _: &DomainKeys) -> Result<Vec<u8>, Fault> {
-        let mut writer = Writer::record(CONTROLS, 1);
-        writer.list(self.0.iter(), |writer, level| {
-            writer.list(level.iter(), |writer, policy| writer.text(&policy.text));
-        });
-        Ok(writer.finish())
-    }
-
-    fn decode(bytes: &[u8], _: &DomainKeys) -> Result<Self, BadRecord> {
-        let (mut reader, _) = Reader::record(bytes, CONTROLS, 1)?;
-        let level = |reader: &mut Reader<'_>| reader.list(|reader| Ok(PolicyText::new(reader.text()?.to_owned())));
-        let levels = reader.list(level)?;
-        reader.end()?;
-        Ok(Self(levels))
-    }
+/// One of them.
+#[derive(Clone, Debug)]
+pub struct ServiceControlPolicy {
+    /// `p-00000001`.
+    pub id: String,
+    /// What its operator calls it.
+    pub name: String,
+    /// What it says. One that this release cannot read denies everything.
+    pub document: Arc<Document>,
 }
 
-/// Which accounts are known to have none.
+/// Whether there may be an organization.
 #[derive(Debug, Default)]
 pub(crate) struct Uncontrolled(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    accounts: HashSet<AccountId>,
-    /// How often policies were set: a look-up that began before counts for nothing afterwards.
-    changes: u64,
+    /// A look-up found none.
+    none: bool,
+    /// Somebody began to store one. Whether and when that is done need not be known (who asked for it may have hung
+    /// up): from now on nothing is remembered, and the row, which is never deleted, is as cheap.
+    begun: bool,
 }
 
 impl Uncontrolled {
@@ -63,108 +61,124 @@ impl Uncontrolled {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The compiled policies of the caller's account; none, no limit.
-    pub(crate) async fn levels(&self, call: &mut Call<'_>) -> Result<Vec<Vec<Arc<Document>>>, Fault> {
-        let Some(account) = AccountId::parse(call.caller().account()) else {
-            return Err(Fault::RecordMalformed("account id".to_owned()));
-        };
-        let changes = {
-            let known = self.known();
-            if known.accounts.contains(&account) {
-                return Ok(Vec::new());
-            }
-            known.changes
-        };
+    /// To be called before an organization is stored.
+    pub(crate) fn end(&self) {
+        *self.known() = Known { none: false, begun: true };
+    }
+
+    /// The organization, read without becoming a precondition of what the call writes.
+    async fn organization(&self, call: &mut Call<'_>) -> Result<Option<Arc<Organization>>, Fault> {
+        if self.known().none {
+            return Ok(None);
+        }
         let before = call.reads();
-        let found = call.row::<Controls>(&controls_key(account.as_str())).await;
+        let found = call.row::<Organization>(&organization_key()).await;
         call.forget_reads_since(before);
         if let Some(found) = found? {
-            let documents = |level: &Vec<PolicyText>| level.iter().map(|policy| policy.document.clone()).collect();
-            return Ok(found.record.0.iter().map(documents).collect());
+            return Ok(Some(found.record));
         }
         let mut known = self.known();
-        if known.changes == changes {
-            known.accounts.insert(account);
+        known.none = !known.begun;
+        Ok(None)
+    }
+
+    /// The compiled policies that bind the caller's account; none, no limit.
+    pub(crate) async fn levels(&self, call: &mut Call<'_>) -> Result<Vec<Vec<Arc<Document>>>, Fault> {
+        for _ in 0..TRIES_MAX {
+            let Some(organization) = self.organization(call).await? else { return Ok(Vec::new()) };
+            let caller = Target::Account(call.caller().account().to_owned());
+            match compiled(call, &organization, &caller).await {
+                Err(Fault::RecordMissing(_)) => tokio::task::yield_now().await,
+                done => return done,
+            }
         }
-        Ok(Vec::new())
+        Err(Fault::Contention)
     }
 
-    fn forget(&self, account: AccountId) {
-        let mut known = self.known();
-        known.changes = known.changes.wrapping_add(1);
-        known.accounts.remove(&account);
-    }
-
-    /// Sets the policies of an account in place of those that it has; no levels take them away.
-    pub(crate) async fn set(
-        &self,
-        engine: &Engine,
-        command: &Command,
-        account: AccountId,
-        levels: Vec<Vec<String>>,
-    ) -> Result<Recorded<Result<(), CommandError>>, Fault> {
-        let done = engine.operate(command, &SetControls { account, levels }).await;
-        // Also when it is not known what came of it.
-        self.forget(account);
-        done
+    /// The same with their names, in the same order, for an explanation.
+    pub(crate) async fn named(&self, call: &mut Call<'_>) -> Result<Vec<ServiceControlLevel>, Fault> {
+        for _ in 0..TRIES_MAX {
+            let Some(organization) = self.organization(call).await? else { return Ok(Vec::new()) };
+            let caller = Target::Account(call.caller().account().to_owned());
+            let compiled = match compiled(call, &organization, &caller).await {
+                Err(Fault::RecordMissing(_)) => {
+                    tokio::task::yield_now().await;
+                    continue;
+                }
+                done => done?,
+            };
+            let levels = limits(&organization, &caller).into_iter().zip(compiled);
+            return Ok(levels
+                .map(|((at, attached), documents)| named(&organization, &at, attached, documents))
+                .collect());
+        }
+        Err(Fault::Contention)
     }
 }
 
-struct SetControls {
-    account: AccountId,
-    levels: Vec<Vec<String>>,
+/// The levels that can limit anything: to allow everything is all that `FullAWSAccess` does.
+fn limits<'o>(organization: &'o Organization, target: &Target) -> Vec<(Target, &'o [u32])> {
+    let mut levels = organization.levels(target);
+    levels.retain(|(_, attached)| *attached != [EVERYTHING]);
+    levels
 }
 
-impl CommandWork for SetControls {
-    type Response = ();
-
-    async fn run(&self, call: &mut Call<'_>) -> Result<Commanded<()>, CommandError> {
-        let account = self.account.as_str();
-        if call.row::<Account>(&account_key(account)).await?.is_none() {
-            return Err(CommandError::refused("NoSuchAccount", format!("there is no account {account}")));
+/// The documents of those levels. [`Fault::RecordMissing`] when the organization was changed meanwhile, more than once:
+/// texts are never changed, so that those of one state of the organization are found, or none.
+async fn compiled(
+    call: &mut Call<'_>,
+    organization: &Organization,
+    target: &Target,
+) -> Result<Vec<Vec<Arc<Document>>>, Fault> {
+    let mut levels = Vec::new();
+    for (_, attached) in limits(organization, target) {
+        let mut level = Vec::with_capacity(attached.len());
+        for policy in attached {
+            level.push(document(call, organization, *policy).await?);
         }
-        check(&self.levels)?;
-        let key = controls_key(account);
-        let known = call.row::<Controls>(&key).await?.is_some();
-        let mut writes = Writes::default();
-        if !self.levels.is_empty() {
-            let level = |level: &Vec<String>| level.iter().cloned().map(PolicyText::new).collect();
-            writes.put(call, key, Controls(self.levels.iter().map(level).collect()))?;
-        } else if known {
-            writes.delete(key);
-        }
-        Ok(Commanded { response: (), writes, shown: Value::Null })
+        levels.push(level);
     }
+    Ok(levels)
 }
 
-fn check(levels: &[Vec<String>]) -> Result<(), CommandError> {
-    let refused = |text: String| Err(CommandError::refused("InvalidPolicy", text));
-    if levels.len() > LEVELS_MAX || levels.iter().any(|level| level.is_empty() || level.len() > POLICIES_MAX) {
-        return refused(format!("at most {LEVELS_MAX} levels, each of 1 to {POLICIES_MAX} policies"));
+async fn document(call: &mut Call<'_>, organization: &Organization, policy: u32) -> Result<Arc<Document>, Fault> {
+    if policy == EVERYTHING {
+        return Ok(Arc::clone(&FULL_ACCESS_COMPILED));
     }
-    for text in levels.iter().flatten() {
-        if let Err(malformed) = documents::compile(text) {
-            return refused(malformed.message().to_owned());
-        }
-        if policy_size(text) > SIZE_MAX {
-            return refused(format!("a service control policy has at most {SIZE_MAX} characters"));
-        }
-    }
-    Ok(())
+    let text = organization.text_of(policy).ok_or_else(|| Fault::RecordMalformed(policy_id(policy)))?;
+    let before = call.reads();
+    let found = find::demand::<PolicyText>(call, &text_key(text)).await;
+    call.forget_reads_since(before);
+    Ok(Arc::clone(&found?.document))
+}
+
+fn named(
+    organization: &Organization,
+    target: &Target,
+    attached: &[u32],
+    documents: Vec<Arc<Document>>,
+) -> ServiceControlLevel {
+    let policies = attached.iter().zip(documents).map(|(policy, document)| ServiceControlPolicy {
+        id: policy_id(*policy),
+        name: organization.policy_name(*policy).to_owned(),
+        document,
+    });
+    let path = organization.path_of(target);
+    ServiceControlLevel { target: target.to_string(), path, policies: policies.collect() }
 }
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use claviger_audit::Log;
-    use claviger_engine::{Authentication, Chance, Clock, Operator, Parts, Seed};
+    use claviger_crypto::DomainKeys;
+    use claviger_engine::{Authentication, Chance, Clock, Engine, Parts, Seed, Writes};
+    use claviger_policy::{AccountId, NoContext, Principal, Question, Reason, Source, Sources};
     use claviger_store::Memory;
 
     use super::*;
-    use crate::records::golden::{file, keep, keys};
-
-    const ALLOW: &str = r#"{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"kms:*","Resource":"*"}]}"#;
+    use crate::organization::ROOT;
 
     struct Fixed;
 
@@ -201,76 +215,54 @@ mod tests {
         Engine::open(parts).await.unwrap()
     }
 
-    fn account() -> AccountId {
-        AccountId::parse("111122223333").unwrap()
-    }
-
-    async fn set(engine: &Engine, controls: &Uncontrolled, levels: &[&[&str]]) -> Result<(), CommandError> {
-        let command = Command {
-            name: "SetServiceControlPolicies",
-            read_only: false,
-            operator: Operator { uid: 0, process: None },
-            request_id: String::new(),
-            account: Some(account()),
-            facts: Value::Null,
-        };
-        let levels = levels.iter().map(|level| level.iter().map(|text| (*text).to_owned()).collect()).collect();
-        controls.set(engine, &command, account(), levels).await.unwrap().into_inner()
-    }
-
-    async fn levels(engine: &Engine, controls: &Uncontrolled) -> Vec<usize> {
-        let mut found = Vec::new();
-        Seed::new(engine, "us-east-1", account().as_str())
-            .run::<Fault>(async |call| {
-                found = controls.levels(call).await?.iter().map(Vec::len).collect();
-                Ok(Writes::default())
-            })
-            .await
-            .unwrap();
+    /// What binds an account when the root has a policy with this text, or one whose text is gone.
+    async fn bound(text: Option<&str>) -> Result<Vec<Vec<Arc<Document>>>, Fault> {
+        let (engine, mut found) = (engine().await, Ok(Vec::new()));
+        let mut seed = Seed::new(&engine, "us-east-1", AccountId::NOBODY.as_str());
+        let stored = seed.run::<Fault>(async |call| {
+            let (mut organization, mut writes) = (Organization::default(), Writes::default());
+            let (policy, row) = organization.create_policy("newer").unwrap();
+            organization.attach(policy, &Target::Unit(ROOT)).unwrap();
+            assert!(call.row::<Organization>(&organization_key()).await?.is_none());
+            writes.put(call, organization_key(), organization)?;
+            if let Some(text) = text {
+                assert!(call.row::<PolicyText>(&text_key(row)).await?.is_none());
+                writes.put(call, text_key(row), PolicyText::new(text.to_owned()))?;
+            }
+            Ok(writes)
+        });
+        stored.await.unwrap();
+        let mut seed = Seed::new(&engine, "us-east-1", AccountId::NOBODY.as_str());
+        let looked = seed.run::<Fault>(async |call| {
+            found = Uncontrolled::default().levels(call).await;
+            Ok(Writes::default())
+        });
+        looked.await.unwrap();
         found
     }
 
+    /// As a newer version may have left it behind: what is not understood here could be a Deny.
     #[tokio::test]
-    async fn what_is_set_holds_at_once_although_there_was_nothing_before() {
-        let (engine, controls) = (engine().await, Uncontrolled::default());
-        assert!(matches!(set(&engine, &controls, &[&[ALLOW]]).await, Err(CommandError::Refused { .. })), "no account");
-        crate::create_account(&engine, account(), None).await.unwrap();
-        assert_eq!(levels(&engine, &controls).await, [0_usize; 0]);
-        set(&engine, &controls, &[&[ALLOW], &[ALLOW, ALLOW]]).await.unwrap();
-        assert_eq!(levels(&engine, &controls).await, [1, 2]);
-        set(&engine, &controls, &[]).await.unwrap();
-        assert_eq!(levels(&engine, &controls).await, [0_usize; 0]);
-        assert_eq!(levels(&engine, &controls).await, [0_usize; 0]);
-    }
-
-    #[tokio::test]
-    async fn what_is_no_policy_is_refused() {
-        let (engine, controls) = (engine().await, Uncontrolled::default());
-        crate::create_account(&engine, account(), None).await.unwrap();
-        let bad: [&[&[&str]]; 4] = [&[&["{}"]], &[&[]], &[&[ALLOW][..]; 8], &[&[ALLOW; 6]]];
-        for bad in bad {
-            assert!(matches!(set(&engine, &controls, bad).await, Err(CommandError::Refused { .. })));
+    async fn a_policy_that_is_not_understood_denies_everything() {
+        let question = Question {
+            principal: &Principal::root(AccountId::NOBODY),
+            action: "kms:Encrypt",
+            resource_arn: "arn:aws:kms:eu-central-1:000000000000:key/k",
+            resource_account: AccountId::NOBODY,
+            cross_account_capable: true,
+            context: &NoContext,
+        };
+        for (text, denied) in [(FULL_ACCESS.to_owned(), false), (FULL_ACCESS.replace("Action", "Reaction"), true)] {
+            let levels = bound(Some(&text)).await.unwrap();
+            let level: Vec<&Document> = levels[0].iter().map(AsRef::as_ref).collect();
+            let sources = Sources { service_control_policies: &[&level], ..Sources::default() };
+            let reason = claviger_policy::decide(&question, &sources).reason;
+            assert_eq!(reason == Reason::ExplicitDeny(Source::ServiceControlPolicy), denied, "{text}");
         }
-        assert_eq!(levels(&engine, &controls).await, [0_usize; 0]);
-    }
-
-    fn golden() -> Controls {
-        Controls(vec![vec![PolicyText::new(ALLOW.to_owned())], vec![PolicyText::new(ALLOW.to_owned())]])
     }
 
     #[tokio::test]
-    async fn the_stored_form_stays_readable() {
-        let keys = keys().await;
-        let read = Controls::decode(&file("service-control"), &keys).unwrap();
-        let texts: Vec<Vec<&str>> =
-            read.0.iter().map(|level| level.iter().map(|policy| policy.text.as_str()).collect()).collect();
-        assert_eq!(texts, [[ALLOW], [ALLOW]]);
-        assert_eq!(golden().encode(&keys).unwrap(), file("service-control"));
-    }
-
-    #[tokio::test]
-    #[ignore = "makes golden files for formats that are new"]
-    async fn make() {
-        keep("service-control", golden().encode(&*keys().await).unwrap());
+    async fn a_policy_that_is_gone_refuses() {
+        assert_eq!(bound(None).await.map(drop), Err(Fault::Contention));
     }
 }

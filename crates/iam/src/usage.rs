@@ -11,8 +11,8 @@ use crate::records::{AccessKey, Identity, LastUse, access_key_key, identity_key,
 
 /// How long a use may stay in memory only. A crash forgets that much.
 const STORED_AFTER_MILLIS: i64 = 60_000;
-/// Uses stored by one commit.
-const BATCH: usize = 50;
+/// Uses stored by one commit, which may read and write 80 rows (DESIGN.md section 5): up to three reads and a write each.
+const BATCH: usize = 18;
 /// Uses in memory at most; further subjects wait until some were stored.
 const SUBJECTS_MAX: usize = 10_000;
 

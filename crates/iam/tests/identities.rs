@@ -7,8 +7,8 @@ use std::sync::Arc;
 use claviger_api::iam::{
     AddUserToGroupRequest, AttachUserPolicyRequest, CreateAccessKeyRequest, CreateGroupRequest, CreatePolicyRequest,
     CreateRoleRequest, CreateUserRequest, CreateVirtualMFADeviceRequest, DeletePolicyRequest, DeleteUserPolicyRequest,
-    DeleteUserRequest, EnableMFADeviceRequest, PutGroupPolicyRequest, PutRolePolicyRequest,
-    PutUserPermissionsBoundaryRequest, PutUserPolicyRequest, Request, Response,
+    DeleteUserRequest, DeleteVirtualMFADeviceRequest, EnableMFADeviceRequest, PutGroupPolicyRequest,
+    PutRolePolicyRequest, PutUserPermissionsBoundaryRequest, PutUserPolicyRequest, Request, Response,
 };
 use claviger_api::{ServiceError, SignatureClaim, Timestamp, Valid};
 use claviger_audit::Log;
@@ -376,4 +376,24 @@ async fn a_policy_is_attached_or_deleted_but_not_both() {
         let attached = done.get(usize::from(!attach_first)) == Some(&Ok(()));
         assert_eq!(found.policies.len(), usize::from(attached), "what is attached is there");
     }
+}
+
+#[tokio::test]
+async fn an_account_has_as_many_devices_as_it_may_have_users() {
+    let world = world(Arc::new(Memory::new())).await;
+    let make = async |number: u32| {
+        let name = format!("device{number}");
+        ask!(world, CreateVirtualMFADevice, CreateVirtualMFADeviceRequest { virtual_mfa_device_name: name }).map(drop)
+    };
+    for number in 0..5_000 {
+        make(number).await.unwrap();
+    }
+    let refused = make(5_000).await.err().unwrap();
+    assert_eq!(refused.code, "LimitExceeded");
+    assert_eq!(refused.message.as_deref(), Some("Cannot exceed quota for VirtualMFADevicesPerAccount: 5000"));
+    let serial_number = format!("arn:aws:iam::{OWNER}:mfa/device7");
+    ask!(world, DeleteVirtualMFADevice, DeleteVirtualMFADeviceRequest { serial_number: serial_number })
+        .map(drop)
+        .unwrap();
+    make(5_000).await.unwrap();
 }

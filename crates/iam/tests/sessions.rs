@@ -5,14 +5,20 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use claviger_api::sts::{AssumeRoleRequest, Credentials, GetSessionTokenRequest, Request, Response};
+use claviger_api::iam::{self, StatusType, UpdateAccessKeyRequest};
+use claviger_api::sts::{
+    AssumeRoleRequest, Credentials, GetFederationTokenRequest, GetSessionTokenRequest, Request, Response,
+};
 use claviger_api::{Refusal, ServiceError, SignatureClaim, Timestamp, Valid};
 use claviger_audit::Log;
-use claviger_crypto::{DomainKeys, Random, SystemRandom, hmac_sha256};
-use claviger_engine::{Authentication, CallMeta, Caller, Chance, Clock, Engine, Fault, Parts};
-use claviger_iam::{Iam, create_account};
+use claviger_crypto::{DomainKeys, Random, SystemRandom, UnsealSecret, hmac_sha256};
+use claviger_engine::{
+    Authentication, CallMeta, Caller, Chance, Clock, Command, Deployment, Engine, Fault, Operator, Parts, Value,
+};
+use claviger_iam::{Iam, RootCredential, create_account, make_root_credentials};
 use claviger_policy::{AccountId, PrincipalKind};
-use claviger_store::Memory;
+use claviger_secret::SecretBytes;
+use claviger_store::{Batch, Memory, Store as _};
 
 const START: i64 = 1_790_000_000_000;
 const OWNER: &str = "111122223333";
@@ -47,10 +53,14 @@ struct World {
 
 impl World {
     async fn new() -> Self {
+        Self::with(DomainKeys::generate().map(Arc::new).unwrap()).await
+    }
+
+    async fn with(keys: Arc<DomainKeys>) -> Self {
         let hands = Arc::new(Hands::default());
         let parts = Parts {
             store: Arc::new(Memory::new()),
-            keys: Arc::new(DomainKeys::generate().unwrap()),
+            keys,
             audit: Log::in_memory(1_000),
             clock: Arc::clone(&hands) as _,
             chance: Arc::new(Library),
@@ -176,4 +186,94 @@ async fn a_root_takes_no_role_and_a_session_gives_no_session() {
     let again = Request::GetSessionToken(Valid::new(GetSessionTokenRequest::default()).unwrap());
     let refused = world.call(&session, again).await.err().unwrap();
     assert_eq!(refused.message.as_deref(), Some("Cannot call GetSessionToken with session credentials"));
+}
+
+/// A session of a root and one that the root vouched for.
+async fn of_root(world: &World, root: &Caller) -> [Credentials; 2] {
+    let request = GetFederationTokenRequest { name: "guest".to_owned(), ..GetFederationTokenRequest::default() };
+    let request = Request::GetFederationToken(Valid::new(request).unwrap());
+    let Ok(Response::GetFederationToken(answer)) = world.call(root, request).await else { panic!("not given") };
+    [world.session_of(root, 900).await, answer.credentials.unwrap()]
+}
+
+async fn entered(world: &World, sessions: &[Credentials]) -> Vec<Option<Refusal>> {
+    let mut refusals = Vec::new();
+    for session in sessions {
+        refusals.push(world.enter(session).await.err());
+    }
+    refusals
+}
+
+#[tokio::test]
+async fn sessions_of_a_root_end_with_the_access_key_that_made_them() {
+    const REFUSED: [Option<Refusal>; 2] = [Some(Refusal::UnrecognizedClient), Some(Refusal::UnrecognizedClient)];
+    let world = World::new().await;
+    let root = world.root(OWNER).await;
+    let sessions = of_root(&world, &root).await;
+    assert_eq!(entered(&world, &sessions).await, [None, None]);
+    let set = async |status| {
+        let access_key_id = root.access_key_id().to_owned();
+        let request = UpdateAccessKeyRequest { user_name: None, access_key_id, status };
+        let request = iam::Request::UpdateAccessKey(Valid::new(request).unwrap());
+        let meta = CallMeta::system();
+        let answer = claviger_iam::dispatch_iam(&world.engine, &world.iam, &root, &meta, &request).await;
+        assert!(answer.unwrap().into_inner().is_ok());
+    };
+    set(StatusType::Inactive).await;
+    assert_eq!(entered(&world, &sessions).await, REFUSED);
+    set(StatusType::Active).await;
+    assert_eq!(entered(&world, &sessions).await, [None, None]);
+    let command = Command {
+        name: "MakeRootCredentials",
+        read_only: false,
+        operator: Operator { uid: 7, process: None },
+        request_id: "a-request".to_owned(),
+        account: AccountId::parse(OWNER),
+        facts: Value::Null,
+    };
+    let account = AccountId::parse(OWNER).unwrap();
+    let replace = async |replace| {
+        let made = make_root_credentials(&world.engine, &command, account, true, replace).await.unwrap();
+        made.into_inner().unwrap()
+    };
+    replace(false).await;
+    assert_eq!(entered(&world, &sessions).await, [None, None], "another key beside it changes nothing");
+    replace(true).await;
+    assert_eq!(entered(&world, &sessions).await, REFUSED);
+}
+
+fn golden(path: &str) -> Vec<u8> {
+    let path = format!("{}/{path}.hex", env!("CARGO_MANIFEST_DIR"));
+    hex::decode(std::fs::read_to_string(path).unwrap().trim()).unwrap()
+}
+
+/// The tokens of earlier releases hold, but not those of roots, which do not say by which access key they were made.
+#[tokio::test]
+async fn sessions_of_earlier_releases() {
+    use base64::Engine as _;
+    let store = Memory::new();
+    let mut batch = Batch::new();
+    batch.put("deployment/keys", golden("../engine/testdata/golden/deployment"));
+    store.commit(batch).await.unwrap();
+    let secret = SecretBytes::from_slice(b"golden unseal secret, 32 bytes..");
+    let keys = Deployment::unseal(&store, &UnsealSecret::file(secret).unwrap()).await.unwrap().keys;
+    let world = World::with(keys).await;
+    let given =
+        RootCredential { access_key_id: "AKIAABCDEFGHIJKLMNOP".to_owned(), secret_access_key: SecretBytes::zeroed(40) };
+    create_account(&world.engine, AccountId::parse(OWNER).unwrap(), Some(given)).await.unwrap();
+    let credentials = |name: &str| Credentials {
+        access_key_id: "ASIAABCDEFGHIJKLMNOP".to_owned(),
+        secret_access_key: SecretBytes::from_slice(b"the secret access key of 40 characters.."),
+        session_token: base64::engine::general_purpose::STANDARD.encode(golden(&format!("testdata/golden/{name}"))),
+        expiration: Timestamp::from_millis(START),
+    };
+    for (name, expected) in [
+        ("session-root", Some(Refusal::UnrecognizedClient)),
+        ("session-root-2", Some(Refusal::UnrecognizedClient)),
+        ("session-root-key-2", None),
+    ] {
+        assert_eq!(world.enter(&credentials(name)).await.err(), expected, "{name}");
+    }
+    world.move_to(3_600_000);
+    assert_eq!(world.enter(&credentials("session-root-key-2")).await.err(), Some(Refusal::ExpiredToken));
 }

@@ -7,8 +7,7 @@ use claviger_policy::{ConditionKey, KeyKind, Limits};
 use crate::records::Key;
 
 /// The condition keys `kms:*` that this service supplies whenever a request has them, and those of operations that it
-/// does not have yet. `kms:TrailingDaysWithoutKeyUsage` is not among them: the last use of a key is not kept yet, and a
-/// Deny that asks for a key which is never there would never match.
+/// does not have yet.
 pub const CONDITION_KEYS: &[ConditionKey] = {
     use KeyKind::{Arn, ArrayOfString, Bool, Numeric, NumericOrDate, String};
     &[
@@ -46,6 +45,7 @@ pub const CONDITION_KEYS: &[ConditionKey] = {
         ConditionKey::new("kms:RotationPeriodInDays", Numeric),
         ConditionKey::new("kms:ScheduleKeyDeletionPendingWindowInDays", Numeric),
         ConditionKey::new("kms:SigningAlgorithm", String),
+        ConditionKey::new("kms:TrailingDaysWithoutKeyUsage", Numeric),
         ConditionKey::new("kms:ValidTo", NumericOrDate),
         ConditionKey::new("kms:ViaService", String),
         ConditionKey::new("kms:WrappingAlgorithm", String),
@@ -153,8 +153,8 @@ mod tests {
             let name = if key.prefix { format!("{}x", key.name) } else { key.name.to_owned() };
             asked("Null", &name).unwrap();
         }
-        // All of the table's but the days without use, and a key for each register.
-        assert_eq!(folded.iter().filter(|name| name.starts_with("kms:")).count(), 39 + 32 + 24);
+        // All of the table's, and a key for each register.
+        assert_eq!(folded.iter().filter(|name| name.starts_with("kms:")).count(), 40 + 32 + 24);
         for key in ["kms:EncryptionContext:", "kms:RecipientAttestation:PCR01", "kms:KeySpecs", "s3:prefix"] {
             assert!(asked("StringEquals", key).is_err(), "{key}");
         }

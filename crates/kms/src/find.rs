@@ -13,6 +13,7 @@ use crate::records::{
     Alias, Key, KeyState, Listed, Material, alias_arn, alias_key, alias_of_key, facts_key, key_arn, material_key,
 };
 use crate::state::{Permits, pending_import};
+use crate::usage::Usage;
 use claviger_crypto::MaterialId;
 
 /// Which forms of identifier an operation takes (reference/operations.md, column Id).
@@ -34,6 +35,8 @@ pub(crate) struct NamedKey {
     scanned: Vec<String>,
     /// Whom the answer is sealed for, when the request brought an attestation document that holds.
     pub(crate) recipient: Option<Recipient>,
+    /// What is known of its use, where the operation asks for it.
+    pub(crate) usage: Option<Result<Usage, Fault>>,
 }
 
 impl NamedKey {
@@ -45,7 +48,7 @@ impl NamedKey {
         }
         let key = &row.record;
         let scanned = if key.aliases.is_some() { Vec::new() } else { scan(call, key).await? };
-        Ok(Self { arn: key.arn(), row, alias: None, scanned, recipient: None })
+        Ok(Self { arn: key.arn(), row, alias: None, scanned, recipient: None, usage: None })
     }
 
     pub(crate) fn key(&self) -> &Arc<Key> {

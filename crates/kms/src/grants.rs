@@ -10,7 +10,7 @@ mod rows;
 pub(crate) mod token;
 
 pub(crate) use change::{known, place, remove, sweep};
-pub(crate) use find::{Use, reaching};
+pub(crate) use find::{Use, others, reaching};
 pub(crate) use record::{Constraint, Grant, Holder, action};
 pub(crate) use rows::{grant_key, holders_list_key, is_grant_id, retirable_key};
 

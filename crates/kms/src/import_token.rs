@@ -91,7 +91,7 @@ fn associated(arn: &str, valid_to: Timestamp, algorithm: AlgorithmSpec) -> Vec<u
 }
 
 /// A new wrapping key for material of this key, and its token.
-pub(crate) async fn issue(call: &Call<'_>, key: &Key, way: Way) -> Result<Issued, KmsError> {
+pub(crate) async fn issue(call: &mut Call<'_>, key: &Key, way: Way) -> Result<Issued, KmsError> {
     let key_id = KeyId::parse(&key.id).map_err(|_| Fault::Cryptography)?;
     let spec = MaterialSpec::Pair(way.wrapping_spec);
     let made = call.heavy(move || KeyMaterial::generate(key_id, spec)).await?.map_err(Fault::from)?;

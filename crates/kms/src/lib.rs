@@ -11,6 +11,7 @@ mod find;
 mod grants;
 mod import_token;
 mod key_count;
+mod key_now;
 mod life;
 mod marker;
 mod operation;
@@ -19,6 +20,7 @@ mod quotas;
 mod recipient;
 mod records;
 mod state;
+mod usage;
 
 use std::sync::Arc;
 
@@ -34,14 +36,17 @@ use claviger_secret::{SecretArray, SecretBytes};
 
 pub use conditions::{CONDITION_KEYS, CONDITION_TABLES, KEY_POLICY_LIMITS};
 pub use error::KmsError;
-pub use explain::{SupposedUse, supposed_use};
+pub use explain::{Supposed, SupposedUse, supposed_use};
+pub use key_now::{GRANTS_SHOWN_MAX, GrantNow, KeyName, KeyNow, key_now};
 use operation::{EVENT_SOURCE, OnKey, row};
 use operations::{
     aliases, create_grant, create_key, decrypt, encrypt, generate_data_key, generate_data_key_pair, generate_random,
-    import, keys, lifecycle, list_grants, listing, macs, policies, re_encrypt, replicas, retire_grant, rotation,
-    shared_secrets, signatures, tags,
+    import, keys, last_usage, lifecycle, list_grants, listing, macs, policies, re_encrypt, replicas, retire_grant,
+    rotation, shared_secrets, signatures, tags,
 };
 pub use quotas::REQUEST_QUOTAS;
+use usage::Uses;
+pub use usage::{FoundUse, FoundUses};
 
 /// The service's own state.
 pub struct Kms {
@@ -49,19 +54,56 @@ pub struct Kms {
     attestation_roots: Arc<AttestationRoots>,
     /// Keys of an account in a Region at most.
     keys_max: u64,
+    /// When keys were last used.
+    uses: Uses,
 }
 
 impl Kms {
     /// A service that believes attestation documents under these roots.
     #[must_use]
     pub fn new(attestation_roots: AttestationRoots) -> Self {
-        Self { attestation_roots: Arc::new(attestation_roots), keys_max: key_count::KEYS_MAX }
+        let keys_max = key_count::KEYS_MAX;
+        Self { attestation_roots: Arc::new(attestation_roots), keys_max, uses: Uses::default() }
     }
 
     /// Lets an account have this many keys in a Region, instead of AWS's 100,000.
     #[must_use]
     pub fn with_keys_max(self, keys_max: u64) -> Self {
         Self { keys_max, ..self }
+    }
+
+    /// Whether the last uses of keys can be told: [`Kms::resume_uses`] was called since the start.
+    #[must_use]
+    pub fn are_uses_known(&self) -> bool {
+        self.uses.are_known()
+    }
+
+    /// Begins to track the uses of keys, or goes on from where they are stored: gives what [`Kms::resume_uses`] takes, the
+    /// time since when they are tracked and the number of the last entry of the audit log whose uses are all stored.
+    ///
+    /// # Errors
+    /// A [`Fault`] when the store or the log does not answer.
+    pub async fn begin_uses(&self, engine: &Engine) -> Result<(Timestamp, u64), Fault> {
+        self.uses.begin(engine).await
+    }
+
+    /// Takes the uses that the audit log records behind the entry of [`Kms::begin_uses`]. Until then nobody is told when
+    /// a key was last used, and no condition about it holds.
+    pub fn resume_uses(&self, engine: &Engine, (since, stored_through): (Timestamp, u64), found: FoundUses) {
+        self.uses.resume(since, stored_through, found, engine.clock().now());
+    }
+
+    /// Stores the last uses of keys that have waited in memory for a minute. Called by a timer.
+    ///
+    /// # Errors
+    /// A [`Fault`]; what could not be stored is tried again.
+    pub async fn store_uses(&self, engine: &Engine) -> Result<(), Fault> {
+        self.uses.store(engine).await
+    }
+
+    /// Forgets the uses in memory, for a reset in `claviger dev`; [`Kms::begin_uses`] has to follow.
+    pub fn forget_uses(&self) {
+        self.uses.forget();
     }
 }
 
@@ -140,6 +182,7 @@ pub async fn dispatch(
         }
         Request::GenerateMac(r) => call!(OnKey<macs::GenerateMac>, r, Response::GenerateMac),
         Request::GenerateRandom(r) => call!(generate_random::GenerateRandom, r, Response::GenerateRandom),
+        Request::GetKeyLastUsage(r) => call!(OnKey<last_usage::GetKeyLastUsage>, r, Response::GetKeyLastUsage),
         Request::GetKeyPolicy(r) => call!(OnKey<policies::GetKeyPolicy>, r, Response::GetKeyPolicy),
         Request::GetParametersForImport(r) => {
             call!(OnKey<import::GetParametersForImport>, r, Response::GetParametersForImport)
@@ -178,7 +221,6 @@ pub async fn dispatch(
         | Request::DeleteCustomKeyStore(_)
         | Request::DescribeCustomKeyStores(_)
         | Request::DisconnectCustomKeyStore(_)
-        | Request::GetKeyLastUsage(_)
         | Request::UpdateCustomKeyStore(_) => {
             let name = request.operation().name();
             let text = format!("{name} is not supported by this server yet.");

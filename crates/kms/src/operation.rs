@@ -2,16 +2,20 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use claviger_api::kms::{GrantOperation, RecipientInfo};
 use claviger_engine::Value;
-use claviger_engine::{Audited, Authorized, Call, Charge, Facts, Grant, Operation, OperationRow, Outcome, Question};
+use claviger_engine::{
+    Audited, Authorized, Call, Charge, Facts, Grant, Operation, OperationRow, Outcome, Question, RecordedCall,
+};
 
 use crate::find::{Forms, NamedKey, find};
 use crate::grants::{self, Use, token};
-use crate::operations::cipher::Pairs;
+use crate::operations::cipher::{Pairs, demand_context};
 use crate::recipient::Recipient;
 use crate::state::Permits;
+use crate::usage::{AsksLastUse, with_idle_days};
 use crate::{Kms, KmsError, quotas};
 
 pub(crate) const EVENT_SOURCE: &str = "kms.amazonaws.com";
@@ -41,6 +45,8 @@ pub(crate) trait KeyOperation: Send + Sync + Sized + 'static {
     const ON_GRANTS: bool = false;
     /// Whether `responseElements` shows the key's ARN although the response has none (reference/events.md, K+).
     const SHOWS_KEY: bool = false;
+    /// What it has to do with the key's last use.
+    const ASKS_LAST_USE: AsksLastUse = AsksLastUse::No;
     /// In which states of the key.
     const PERMITS: Permits;
 
@@ -120,11 +126,17 @@ impl<O: KeyOperation> Operation for OnKey<O> {
 
     async fn resolve(call: &mut Call<'_>, kms: &Kms, request: &Self::Request) -> Result<NamedKey, KmsError> {
         O::check(request)?;
+        demand_context(O::context(request))?;
         token::demand(call, O::grant_tokens(request))?;
         // Before the key: a document that does not hold must not tell whether another account's key exists.
         let recipient = Recipient::verified(call, kms, O::recipient(request)).await?;
         let mut key = find(call, O::key_id(request), O::FORMS, O::ACTION).await?;
         key.recipient = recipient;
+        if O::ASKS_LAST_USE != AsksLastUse::No {
+            // A fault here is nobody's who does not ask for it: another condition, or none, may decide.
+            let facts = Arc::clone(key.key());
+            key.usage = Some(kms.uses.of(call, &facts).await);
+        }
         Ok(key)
     }
 
@@ -138,6 +150,10 @@ impl<O: KeyOperation> Operation for OnKey<O> {
 
     fn facts(call: &Call<'_>, key: &NamedKey, request: &Self::Request, _: &Question) -> Facts {
         let facts = O::facts(request, key.facts(call));
+        let facts = match O::ASKS_LAST_USE {
+            AsksLastUse::InConditions => with_idle_days(facts, key.usage.as_ref(), call.now()),
+            AsksLastUse::No | AsksLastUse::Shows => facts,
+        };
         if !O::ON_GRANTS {
             return facts;
         }
@@ -167,6 +183,10 @@ impl<O: KeyOperation> Operation for OnKey<O> {
         let key = authorized.resources();
         O::PERMITS.demand(key.key())?;
         O::perform(call, key, request).await
+    }
+
+    fn recorded(kms: &Kms, key: &NamedKey, call: &RecordedCall<'_>) {
+        kms.uses.note(O::NAME, key.key(), call);
     }
 
     fn audited(

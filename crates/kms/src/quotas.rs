@@ -7,7 +7,7 @@ use claviger_engine::{Charge, QuotaGroup, QuotaRule, ServiceQuotas};
 use crate::operation::EVENT_SOURCE;
 
 /// The request quotas of KMS, with AWS's defaults.
-pub const REQUEST_QUOTAS: ServiceQuotas = ServiceQuotas { event_source: EVENT_SOURCE, rule, groups };
+pub const REQUEST_QUOTAS: ServiceQuotas = ServiceQuotas { event_source: EVENT_SOURCE, rule, groups, region: None };
 
 const LARGEST: u32 = 100_000;
 const LARGE: u32 = 20_000;

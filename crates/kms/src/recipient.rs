@@ -32,7 +32,7 @@ impl Recipient {
     /// # Errors
     /// A validation error for a document that is missing or does not hold.
     pub(crate) async fn verified(
-        call: &Call<'_>,
+        call: &mut Call<'_>,
         kms: &Kms,
         info: Option<&RecipientInfo>,
     ) -> Result<Option<Self>, KmsError> {
@@ -83,7 +83,7 @@ impl Recipient {
 /// # Errors
 /// A [`Fault`] when sealing fails.
 pub(crate) async fn deliver(
-    call: &Call<'_>,
+    call: &mut Call<'_>,
     recipient: Option<&Recipient>,
     plaintext: SecretBytes,
 ) -> Result<Delivered, KmsError> {

@@ -1,10 +1,12 @@
 //! Conditions, compiled: what a statement demands of the request's context.
 
+use std::borrow::Borrow;
 use std::net::IpAddr;
 
 use crate::context::Context;
 use crate::scalar::{self, Network};
-use crate::template::Template;
+use crate::steps::{COMPARISON_STEPS, LOOKUP_STEPS, Steps};
+use crate::template::{Resolved, Template};
 
 /// Three-valued truth. A value that does not fit its operator's type makes `Unknown`: a Deny then matches, an Allow
 /// does not.
@@ -34,7 +36,7 @@ impl std::ops::Not for Truth {
 }
 
 /// True if any is; an empty list is not.
-fn any(mut truths: impl Iterator<Item = Truth>) -> Truth {
+pub(crate) fn any(mut truths: impl Iterator<Item = Truth>) -> Truth {
     let judged = truths.try_fold(Truth::No, |so_far, truth| match so_far.max(truth) {
         Truth::Yes => Err(Truth::Yes),
         undecided => Ok(undecided),
@@ -83,10 +85,7 @@ impl Comparison {
 #[derive(Debug)]
 pub(crate) enum Operands {
     /// Whole texts; wildcards are tokens of the templates where the operator has them.
-    Text {
-        fold: bool,
-        templates: Box<[Template]>,
-    },
+    Text(Box<[Template]>),
     /// Six parts each.
     Arn(Box<[[Template; 6]]>),
     Number(Comparison, Box<[i128]>),
@@ -129,8 +128,17 @@ impl Condition {
         std::iter::once(&*self.text.key).chain(templates.into_iter().flat_map(Template::keys))
     }
 
-    /// Whether the request meets the condition.
-    pub(crate) fn holds(&self, context: &dyn Context) -> Truth {
+    /// Whether the request meets the condition, if there are steps enough to tell.
+    pub(crate) fn holds(&self, context: &dyn Context, steps: &Steps) -> Truth {
+        steps.take(LOOKUP_STEPS);
+        if steps.are_spent() {
+            return Truth::Unknown;
+        }
+        let truth = self.compared(context, steps);
+        steps.tell(truth)
+    }
+
+    fn compared(&self, context: &dyn Context, steps: &Steps) -> Truth {
         let values = context.values(&self.key).unwrap_or_default();
         if let Operands::Null(wanted) = &self.operands {
             return Truth::from(wanted.contains(&values.is_empty()));
@@ -145,8 +153,16 @@ impl Condition {
         if values.len() > 1 && !self.many {
             return Truth::Unknown;
         }
+        // A single value, as most have, needs no list.
+        let wanted = if values.len() == 1 { None } else { Some(self.operands.resolve(context, steps)) };
         let mut each = values.iter().map(|value| {
-            let hit = self.operands.hit(value, context);
+            if steps.are_spent() {
+                return Truth::Unknown;
+            }
+            let hit = match &wanted {
+                Some(wanted) => wanted.hit(value, steps),
+                None => self.operands.hit_one(value, context, steps),
+            };
             if self.negated { !hit } else { hit }
         });
         match (self.quantifier, self.negated) {
@@ -160,7 +176,7 @@ impl Condition {
 impl Operands {
     pub(crate) fn templates(&self) -> Vec<&Template> {
         match self {
-            Self::Text { templates, .. } => templates.iter().collect(),
+            Self::Text(templates) => templates.iter().collect(),
             Self::Arn(patterns) => patterns.iter().flatten().collect(),
             Self::Number(..)
             | Self::Moment(..)
@@ -171,37 +187,99 @@ impl Operands {
         }
     }
 
-    /// Whether any of the policy's values matches this value of the request.
-    fn hit(&self, value: &str, context: &dyn Context) -> Truth {
+    /// The values of the policy with those of variables.
+    fn resolve(&self, context: &dyn Context, steps: &Steps) -> Wanted<'_> {
         match self {
-            Self::Text { fold, templates } => {
-                Truth::from(templates.iter().any(|template| template.matches(value, *fold, context)))
+            Self::Text(templates) => {
+                Wanted::Text(templates.iter().map(|template| template.resolve(context, steps)).collect())
             }
-            Self::Arn(patterns) => Truth::from(patterns.iter().any(|parts| arn_matches(parts, value, context))),
-            Self::Number(comparison, operands) => scalar::decimal(value)
-                .map_or(Truth::Unknown, |found| any(operands.iter().map(|operand| comparison.holds(found, *operand)))),
-            Self::Moment(comparison, operands) => scalar::moment(value)
-                .map_or(Truth::Unknown, |found| any(operands.iter().map(|operand| comparison.holds(found, *operand)))),
-            Self::Truth(operands) => boolean(value).map_or(Truth::Unknown, |found| operands.contains(&found).into()),
-            Self::Address(networks) => value
-                .parse::<IpAddr>()
-                .map_or(Truth::Unknown, |address| networks.iter().any(|network| network.contains(address)).into()),
+            Self::Arn(patterns) => {
+                let resolved = patterns.iter().map(|parts| parts.each_ref().map(|part| part.resolve(context, steps)));
+                Wanted::Arn(resolved.collect())
+            }
+            typed => Wanted::Typed(typed),
+        }
+    }
+
+    /// Whether any of the policy's values matches the only value of the request.
+    fn hit_one(&self, value: &str, context: &dyn Context, steps: &Steps) -> Truth {
+        match self {
+            Self::Text(templates) => {
+                let judge = |template: &Template| template.resolve(context, steps).judges(value, steps);
+                any(templates.iter().map(|template| judge(template).unwrap_or(Truth::No)))
+            }
+            Self::Arn(patterns) => any(patterns.iter().map(|parts| {
+                let resolved = parts.iter().map(|part| part.resolve(context, steps));
+                arn_matches(resolved, value, steps)
+            })),
+            typed => typed.hit(value, steps),
+        }
+    }
+
+    /// Whether any of the policy's values, which need no variables, matches this value of the request.
+    fn hit(&self, value: &str, steps: &Steps) -> Truth {
+        let compares =
+            |operands: usize| steps.take(operands.saturating_add(value.len()).saturating_add(COMPARISON_STEPS));
+        match self {
+            Self::Number(comparison, operands) => {
+                compares(operands.len());
+                scalar::decimal(value).map_or(Truth::Unknown, |found| {
+                    any(operands.iter().map(|operand| comparison.holds(found, *operand)))
+                })
+            }
+            Self::Moment(comparison, operands) => {
+                compares(operands.len());
+                scalar::moment(value).map_or(Truth::Unknown, |found| {
+                    any(operands.iter().map(|operand| comparison.holds(found, *operand)))
+                })
+            }
+            Self::Truth(operands) => {
+                compares(operands.len());
+                boolean(value).map_or(Truth::Unknown, |found| operands.contains(&found).into())
+            }
+            Self::Address(networks) => {
+                compares(networks.len());
+                value
+                    .parse::<IpAddr>()
+                    .map_or(Truth::Unknown, |address| networks.iter().any(|network| network.contains(address)).into())
+            }
             Self::Binary(operands) => {
+                compares(operands.len());
                 if is_base64(value) {
                     operands.iter().any(|operand| **operand == *value).into()
                 } else {
                     Truth::Unknown
                 }
             }
-            // Settled before any value is looked at.
-            Self::Null(_) => Truth::Unknown,
+            // Those have templates, and this is settled before any value is looked at.
+            Self::Text(_) | Self::Arn(_) | Self::Null(_) => Truth::Unknown,
         }
     }
 }
 
-fn arn_matches(parts: &[Template; 6], value: &str, context: &dyn Context) -> bool {
+/// The values of the policy for one request.
+enum Wanted<'a> {
+    Text(Vec<Resolved<'a>>),
+    Arn(Vec<[Resolved<'a>; 6]>),
+    Typed(&'a Operands),
+}
+
+impl Wanted<'_> {
+    /// Whether any matches this value of the request. What has a variable without a value matches nothing.
+    fn hit(&self, value: &str, steps: &Steps) -> Truth {
+        match self {
+            Self::Text(templates) => {
+                any(templates.iter().map(|template| template.judges(value, steps).unwrap_or(Truth::No)))
+            }
+            Self::Arn(patterns) => any(patterns.iter().map(|parts| arn_matches(parts.iter(), value, steps))),
+            Self::Typed(operands) => operands.hit(value, steps),
+        }
+    }
+}
+
+fn arn_matches<'a, R: Borrow<Resolved<'a>>>(parts: impl Iterator<Item = R>, value: &str, steps: &Steps) -> Truth {
     let mut values = value.splitn(6, ':');
-    parts.iter().all(|part| values.next().is_some_and(|value| part.matches(value, false, context)))
+    all(parts.map(|part| values.next().and_then(|value| part.borrow().judges(value, steps)).unwrap_or(Truth::No)))
 }
 
 /// `true` or `false`, in any letter case.

@@ -1,6 +1,7 @@
 //! The `Condition` element, from JSON to typed comparisons.
 
 use crate::condition::{Comparison, Condition, ConditionText, Operands, Quantifier, boolean, is_base64};
+use crate::glob::Case;
 use crate::json::Json;
 use crate::key::{self, KeyKind};
 use crate::limits::Limits;
@@ -208,13 +209,14 @@ fn values_of(value: Json) -> Result<Vec<String>, Malformed> {
 
 fn operands(compares: Type, values: &[String], version: Version) -> Result<Operands, Malformed> {
     let variables = version == Version::V2012;
-    let template = |text: &String, wild| {
-        Template::parse(text, wild, variables).map_err(|_| Malformed::syntax(format!("Invalid variable in {text}.")))
+    let template = |text: &String, wild, case| {
+        Template::parse(text, wild, variables, case)
+            .map_err(|_| Malformed::syntax(format!("Invalid variable in {text}.")))
     };
     Ok(match compares {
         Type::Text { fold, wild } => {
-            let templates = values.iter().map(|text| template(text, wild)).collect::<Result<_, _>>()?;
-            Operands::Text { fold, templates }
+            let case = if fold { Case::Folds } else { Case::Counts };
+            Operands::Text(values.iter().map(|text| template(text, wild, case)).collect::<Result<_, _>>()?)
         }
         Type::Arn => Operands::Arn(typed(values, |text| Template::parse_arn(text, variables))?),
         Type::Number(comparison) => Operands::Number(comparison, typed(values, |text| scalar::decimal(text))?),

@@ -7,6 +7,7 @@ use crate::context::Context;
 use crate::document::Document;
 use crate::naming::{self, Cover};
 use crate::principal::{AccountId, Principal, PrincipalKind, PrincipalName, UniqueId};
+use crate::steps::{DECISION_STEPS, Inquiry};
 
 /// One question: may this principal do this to that resource?
 #[derive(Clone, Copy)]
@@ -64,7 +65,7 @@ pub struct GrantReference<'a> {
     /// Whom it was given to.
     pub grantee: &'a PrincipalName,
     /// The unique id of the user or role (of a session its role's) that it was given to, as it was when the grant was
-    /// made. As with the names of a [`Document`], name and id must both be the caller's, or neither has an id.
+    /// made. As with the names of a [`Document`], the id must be the caller's, or the name if neither has an id.
     pub bound_to: Option<&'a UniqueId>,
     /// The actions it allows, with service prefix and exact letter case, e.g. `kms:Decrypt`.
     pub actions: &'a [&'a str],
@@ -178,8 +179,16 @@ pub struct Decision {
 }
 
 /// Answers the question. Total: every question has an answer, and what nobody allows is denied.
+///
+/// It takes a bounded number of steps, about 15 milliseconds at most: what policies and values leave undecided by then
+/// cannot be told. A Deny then speaks about the request, and an Allow does not.
 #[must_use]
 pub fn decide(question: &Question<'_>, sources: &Sources<'_>) -> Decision {
+    decide_within(&Inquiry::new(question, DECISION_STEPS), sources)
+}
+
+/// The same, within what is left of the inquiry's steps.
+pub(crate) fn decide_within(question: &Inquiry<'_>, sources: &Sources<'_>) -> Decision {
     if !question.cross_account_capable && question.principal.account() != question.resource_account {
         return deny(Reason::NotCrossAccount, None);
     }
@@ -215,7 +224,7 @@ pub fn decide(question: &Question<'_>, sources: &Sources<'_>) -> Decision {
 
 /// The rule of keys and roles, once denies and service control policies have passed: the resource's policy must name
 /// the caller, or leave it to an account whose own policies allow. Otherwise says what kind of policy is wanting.
-fn agree(question: &Question<'_>, sources: &Sources<'_>, document: &Document) -> Result<Decision, Source> {
+fn agree(question: &Inquiry<'_>, sources: &Sources<'_>, document: &Document) -> Result<Decision, Source> {
     let (cover, statement) = document.allows_best(question).ok_or(Source::ResourcePolicy)?;
     let place = Some(StatementReference { source: Source::ResourcePolicy, policy: 0, statement });
     let same_account = question.principal.account() == question.resource_account;
@@ -234,14 +243,14 @@ fn agree(question: &Question<'_>, sources: &Sources<'_>, document: &Document) ->
     }
 }
 
-fn by_identity(question: &Question<'_>, sources: &Sources<'_>) -> Decision {
+fn by_identity(question: &Inquiry<'_>, sources: &Sources<'_>) -> Decision {
     match identity_side(question, sources) {
         Ok(statement) => allow(Reason::IdentityAllows, [statement, None]),
         Err(missing) => deny(Reason::NoAllow(missing), None),
     }
 }
 
-fn by_grant(question: &Question<'_>, sources: &Sources<'_>, otherwise: Source) -> Decision {
+fn by_grant(question: &Inquiry<'_>, sources: &Sources<'_>, otherwise: Source) -> Decision {
     match granted(question, sources) {
         Some(index) => allow(Reason::Grant(index), [None, None]),
         None => deny(Reason::NoAllow(otherwise), None),
@@ -250,7 +259,7 @@ fn by_grant(question: &Question<'_>, sources: &Sources<'_>, otherwise: Source) -
 
 /// Whether another account's resource has anything for this caller: a statement that may allow, or a grant. Whether it
 /// is enough is judged after.
-fn is_open_to_foreigner(question: &Question<'_>, sources: &Sources<'_>) -> bool {
+fn is_open_to_foreigner(question: &Inquiry<'_>, sources: &Sources<'_>) -> bool {
     let granted = || {
         sources.grants.iter().any(|grant| {
             *grant.grantee != PrincipalName::Everyone
@@ -268,14 +277,14 @@ fn is_open_to_foreigner(question: &Question<'_>, sources: &Sources<'_>) -> bool 
 }
 
 /// The first statement, in any policy that applies, that denies. Every source is read: a deny beats whatever allows.
-fn explicit_deny(question: &Question<'_>, sources: &Sources<'_>) -> Option<StatementReference> {
+fn explicit_deny(question: &Inquiry<'_>, sources: &Sources<'_>) -> Option<StatementReference> {
     sources.documents().find_map(|(source, policy, document)| {
         document.denies(question).map(|statement| StatementReference { source, policy, statement })
     })
 }
 
 /// Every level must have a policy that allows; no levels, no limit.
-fn service_control_allows(question: &Question<'_>, sources: &Sources<'_>) -> bool {
+fn service_control_allows(question: &Inquiry<'_>, sources: &Sources<'_>) -> bool {
     sources
         .service_control_policies
         .iter()
@@ -283,7 +292,7 @@ fn service_control_allows(question: &Question<'_>, sources: &Sources<'_>) -> boo
 }
 
 /// The boundary and the session policies, where there are any, must allow.
-fn ceilings(question: &Question<'_>, sources: &Sources<'_>) -> Result<(), Source> {
+fn ceilings(question: &Inquiry<'_>, sources: &Sources<'_>) -> Result<(), Source> {
     if sources.boundary.is_some_and(|document| document.allows(question).is_none()) {
         return Err(Source::Boundary);
     }
@@ -294,7 +303,7 @@ fn ceilings(question: &Question<'_>, sources: &Sources<'_>) -> Result<(), Source
 }
 
 /// What the caller's own account allows it: an identity policy, within the ceilings. A root user needs no policy.
-fn identity_side(question: &Question<'_>, sources: &Sources<'_>) -> Result<Option<StatementReference>, Source> {
+fn identity_side(question: &Inquiry<'_>, sources: &Sources<'_>) -> Result<Option<StatementReference>, Source> {
     if question.principal.kind() == PrincipalKind::Root {
         return Ok(None);
     }
@@ -310,21 +319,21 @@ fn identity_side(question: &Question<'_>, sources: &Sources<'_>) -> Result<Optio
 }
 
 /// The first grant that reaches the caller.
-fn granted(question: &Question<'_>, sources: &Sources<'_>) -> Option<usize> {
+fn granted(question: &Inquiry<'_>, sources: &Sources<'_>) -> Option<usize> {
     let judge = GrantJudge::new(question, sources);
     sources.grants.iter().position(|grant| judge.allows(grant))
 }
 
 /// Judges grants one after the other, and asks the policies that limit them once.
 pub(crate) struct GrantJudge<'a> {
-    question: &'a Question<'a>,
+    question: &'a Inquiry<'a>,
     sources: &'a Sources<'a>,
     within_ceilings: OnceCell<bool>,
     by_identity: OnceCell<bool>,
 }
 
 impl<'a> GrantJudge<'a> {
-    pub(crate) const fn new(question: &'a Question<'a>, sources: &'a Sources<'a>) -> Self {
+    pub(crate) const fn new(question: &'a Inquiry<'a>, sources: &'a Sources<'a>) -> Self {
         Self { question, sources, within_ceilings: OnceCell::new(), by_identity: OnceCell::new() }
     }
 

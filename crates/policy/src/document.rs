@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::decide::{Effect, Question};
+use crate::decide::Effect;
 use crate::key;
 use crate::limits::Limits;
 use crate::malformed::Malformed;
@@ -12,13 +12,15 @@ use crate::parse::{Kind, parse};
 use crate::principal::{AccountId, PrincipalName, UniqueId};
 use crate::span::{self, Span};
 use crate::statement::Statement;
+use crate::steps::Inquiry;
 
 /// A policy that this evaluator understands completely: whatever it would not evaluate, parsing refused.
 ///
 /// The users and roles that it names may be bound to their unique ids ([`Document::bind`], when it is saved). What a
-/// name means then: a name that is bound means the caller with its ARN and its id; a name that is not means a caller
-/// with its ARN that has no id. If only one of the two has an id, an Allow (or a NotPrincipal) does not mean the caller
-/// and a Deny does. Accounts, everyone, federated sessions and providers have no id and are meant by name.
+/// name means then: a name that is bound means whoever has that id, under whatever name it goes now (a session of a
+/// role: the role's id and the session's name); a name that is not means a caller with its ARN that has no id. If only
+/// one of the two has an id and the ARNs are the same, an Allow (or a NotPrincipal) does not mean the caller and a Deny
+/// does. Accounts, everyone, federated sessions and providers have no id and are meant by name.
 #[derive(Clone, Debug)]
 pub struct Document {
     text: Arc<str>,
@@ -149,8 +151,16 @@ impl Document {
     /// names in lower case; as the document spells them where it does so in a condition.
     #[must_use]
     pub fn context_keys(&self) -> Vec<String> {
+        Self::context_keys_of([self])
+    }
+
+    /// The same of several documents together.
+    #[must_use]
+    pub fn context_keys_of<'a>(documents: impl IntoIterator<Item = &'a Self>) -> Vec<String> {
         let mut keys = BTreeMap::new();
-        self.note_keys(&mut keys);
+        for document in documents {
+            document.note_keys(&mut keys);
+        }
         keys.into_values().map(str::to_owned).collect()
     }
 
@@ -175,21 +185,21 @@ impl Document {
     }
 
     /// The first statement that denies.
-    pub(crate) fn denies(&self, question: &Question<'_>) -> Option<usize> {
+    pub(crate) fn denies(&self, question: &Inquiry<'_>) -> Option<usize> {
         self.statements.iter().position(|statement| {
             statement.effect == Effect::Deny && statement.cover(question, &self.bindings).is_some()
         })
     }
 
     /// The first statement that allows.
-    pub(crate) fn allows(&self, question: &Question<'_>) -> Option<usize> {
+    pub(crate) fn allows(&self, question: &Inquiry<'_>) -> Option<usize> {
         self.statements.iter().position(|statement| {
             statement.effect == Effect::Allow && statement.cover(question, &self.bindings).is_some()
         })
     }
 
     /// The first of the allowing statements that name the caller most closely.
-    pub(crate) fn allows_best(&self, question: &Question<'_>) -> Option<(Cover, usize)> {
+    pub(crate) fn allows_best(&self, question: &Inquiry<'_>) -> Option<(Cover, usize)> {
         let mut best: Option<(Cover, usize)> = None;
         for (index, statement) in self.statements.iter().enumerate() {
             if statement.effect != Effect::Allow {

@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::condition::{self, Truth};
-use crate::decide::{Decision, Effect, GrantJudge, Question, Reason, Source, Sources, StatementReference, decide};
+use crate::decide::{
+    Decision, Effect, GrantJudge, Question, Reason, Source, Sources, StatementReference, decide_within,
+};
 use crate::document::Document;
 use crate::message;
 use crate::naming::Naming;
 use crate::span::Span;
 use crate::statement::Statement;
+use crate::steps::{DECISION_STEPS, EXPLANATION_STEPS, Inquiry};
 
 /// What a part of a statement came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +92,7 @@ pub struct GrantTrace {
 /// A decision with everything that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Explanation {
-    /// What [`decide`] says.
+    /// What [`decide`](crate::decide) says.
     pub decision: Decision,
     /// The same in one line ([`Decision::explain`]).
     pub summary: String,
@@ -99,12 +102,17 @@ pub struct Explanation {
     pub grants: Vec<GrantTrace>,
     /// The condition keys that the policies ask for and the request does not have, by name.
     pub missing_keys: Vec<String>,
+    /// Whether the decision took all the steps that it may: what it had not compared by then counted against the
+    /// request, so what the statements come to here need not add up to it.
+    pub unfinished: bool,
 }
 
-/// Answers the question like [`decide`], and shows how each statement and grant stood to it.
+/// Answers the question like [`decide`](crate::decide), and shows how each statement and grant stood to it.
 #[must_use]
 pub fn explain(question: &Question<'_>, sources: &Sources<'_>) -> Explanation {
-    let decision = decide(question, sources);
+    let inquiry = Inquiry::new(question, DECISION_STEPS);
+    let decision = decide_within(&inquiry, sources);
+    let question = &Inquiry::new(question, EXPLANATION_STEPS);
     let mut statements = Vec::new();
     let mut keys: BTreeMap<Box<str>, &str> = BTreeMap::new();
     for (source, policy, document) in sources.documents() {
@@ -113,7 +121,10 @@ pub fn explain(question: &Question<'_>, sources: &Sources<'_>) -> Explanation {
             let place = StatementReference { source, policy, statement };
             let span = spans.get(statement).copied();
             let settles = decision.statements().any(|settling| settling == place);
-            statements.push(StatementTrace { span, settles, ..trace(question, document, compiled, place) });
+            let trace = trace(question, document, compiled, place);
+            // Also one that settled it for want of steps.
+            let applies = trace.applies || settles;
+            statements.push(StatementTrace { span, applies, settles, ..trace });
         }
         document.note_keys(&mut keys);
     }
@@ -131,20 +142,22 @@ pub fn explain(question: &Question<'_>, sources: &Sources<'_>) -> Explanation {
         statements,
         grants: grants.collect(),
         missing_keys: keys.into_values().map(str::to_owned).collect(),
+        unfinished: inquiry.steps.are_spent(),
     }
 }
 
 /// What each part of the statement comes to, and all of them together.
 fn trace(
-    question: &Question<'_>,
+    question: &Inquiry<'_>,
     document: &Document,
     statement: &Statement,
     place: StatementReference,
 ) -> StatementTrace {
-    let action = statement.matches_action(question.action);
+    let action = statement.matches_action(question);
     let resource = statement.matches_resource(question);
     let naming = statement.naming(question.principal, document.bound());
-    let truths: Vec<Truth> = statement.conditions.iter().map(|condition| condition.holds(question.context)).collect();
+    let truths: Vec<Truth> =
+        statement.conditions.iter().map(|condition| condition.holds(question.context, &question.steps)).collect();
     let applies = statement.speaks(action, resource, naming, condition::all(truths.iter().copied())).is_some();
     let conditions = statement.conditions.iter().zip(truths).map(|(condition, truth)| {
         let found = question.context.values(&condition.key).unwrap_or_default();
@@ -162,7 +175,7 @@ fn trace(
         span: None,
         effect: statement.effect,
         naming,
-        action,
+        action: action != Truth::No,
         resource: resource.into(),
         conditions: conditions.collect(),
         applies,
@@ -187,6 +200,13 @@ impl fmt::Display for Explanation {
     /// condition.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(formatter, "{}", self.summary)?;
+        if self.unfinished {
+            writeln!(
+                formatter,
+                "the policies and the request ask for more work than one decision may take: what was \
+                not compared counted against the request"
+            )?;
+        }
         for statement in &self.statements {
             write!(formatter, "{statement}")?;
         }

@@ -27,6 +27,7 @@ mod scalar;
 mod shared_issuer;
 mod span;
 mod statement;
+mod steps;
 mod template;
 
 pub use context::{Context, NoContext};

@@ -146,7 +146,8 @@ impl Principal {
     }
 
     /// The same caller with the unique id of its user or role (for a session the role's, for a federated session that
-    /// of the user behind it). Without one, only names match that are bound to none.
+    /// of the user behind it). With one, names match that are bound to it, whatever they say; without one, only names
+    /// that are bound to none.
     #[must_use]
     pub fn with_unique_id(self, id: UniqueId) -> Self {
         Self { unique_id: Some(id), ..self }
@@ -180,6 +181,11 @@ impl Principal {
     #[must_use]
     pub fn arn(&self) -> &str {
         &self.arn
+    }
+
+    /// The name of a role's session.
+    pub(crate) fn session(&self) -> Option<&str> {
+        if self.kind == PrincipalKind::RoleSession { self.arn.rsplit('/').next() } else { None }
     }
 
     /// The role of a role session, the user of a federated session; for others nothing.
@@ -309,6 +315,22 @@ impl PrincipalName {
             Self::Everyone | Self::Account(_) | Self::FederatedUser(..) | Self::Service(_) | Self::Federated(..) => {
                 None
             }
+        }
+    }
+
+    /// The same ARN, or that of a federated session, which has no id.
+    pub(crate) fn entity_arn(&self) -> Option<&str> {
+        match self {
+            Self::FederatedUser(_, arn) => Some(arn),
+            other => other.bindable_arn(),
+        }
+    }
+
+    /// The name of a role's session.
+    pub(crate) fn session(&self) -> Option<&str> {
+        match self {
+            Self::RoleSession(_, arn) => arn.rsplit('/').next(),
+            _ => None,
         }
     }
 

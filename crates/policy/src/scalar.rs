@@ -100,14 +100,17 @@ impl Network {
         let (address, prefix) = text.split_once('/').map_or((text, None), |(address, prefix)| (address, Some(prefix)));
         let address: IpAddr = address.parse().ok()?;
         let longest = if address.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
+        let prefix: u32 = match prefix {
             None => longest,
             Some(digits) if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) => {
                 digits.parse().ok().filter(|prefix| *prefix <= longest)?
             }
             Some(_) => return None,
         };
-        Some(Self { address, prefix })
+        // Requests come with plain IPv4 addresses. A range that has more than those is neither the one nor the other.
+        let canonical = address.to_canonical();
+        let mapped_bits = if canonical == address { 0 } else { 96 };
+        Some(Self { address: canonical, prefix: prefix.checked_sub(mapped_bits)? })
     }
 
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
@@ -174,11 +177,24 @@ mod tests {
         assert!(inside("0.0.0.0/0", "1.2.3.4") && !inside("0.0.0.0/0", "::1"));
         assert!(inside("1.2.3.4", "1.2.3.4") && !inside("1.2.3.4", "1.2.3.5"));
         assert!(inside("1.2.3.4", "::ffff:1.2.3.4"));
+        assert!(inside("::ffff:1.2.3.4", "1.2.3.4") && !inside("::ffff:1.2.3.4", "1.2.3.5"));
+        assert!(inside("::ffff:10.0.0.0/104", "10.9.9.9") && !inside("::ffff:10.0.0.0/104", "11.0.0.1"));
+        assert!(inside("::ffff:0:0/96", "8.8.8.8") && !inside("::ffff:0:0/96", "::1"));
         assert!(inside("2001:db8::/32", "2001:db8:1::1") && !inside("2001:db8::/32", "2001:db9::1"));
         assert!(inside("::/0", "2001:db8::1"));
         assert!(inside("1.2.3.4/32", "1.2.3.4") && !inside("1.2.3.4/32", "1.2.3.5"));
         assert!(inside("::1/128", "::1") && !inside("::1/128", "::2"));
-        for text in ["", "1.2.3", "1.2.3.4/33", "1.2.3.4/", "1.2.3.4/+8", "::/129", "10.0.0.0/8/8", "10.*"] {
+        for text in [
+            "",
+            "1.2.3",
+            "1.2.3.4/33",
+            "1.2.3.4/",
+            "1.2.3.4/+8",
+            "::/129",
+            "10.0.0.0/8/8",
+            "10.*",
+            "::ffff:10.0.0.0/95",
+        ] {
             assert_eq!(Network::parse(text), None, "{text}");
         }
     }

@@ -6,6 +6,7 @@ use crate::key::is_same_key;
 use crate::malformed::Malformed;
 use crate::principal::PrincipalName;
 use crate::statement::{ActionPattern, Selection};
+use crate::steps::Steps;
 
 /// An issuer that gives tokens to everybody, so that trusting it alone would trust the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,8 @@ pub(crate) fn check(
     actions: &Selection<ActionPattern>,
     conditions: &[Condition],
 ) -> Result<(), Malformed> {
-    let by_token = actions.patterns().iter().any(|pattern| pattern.matches("sts:AssumeRoleWithWebIdentity"));
+    let steps = Steps::new(usize::MAX);
+    let by_token = actions.patterns().iter().any(|pattern| pattern.matches("sts:AssumeRoleWithWebIdentity", &steps));
     if effect == Effect::Deny || !by_token {
         return Ok(());
     }

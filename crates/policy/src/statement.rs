@@ -2,10 +2,11 @@
 
 use crate::condition::{self, Condition, Truth};
 use crate::context::Context;
-use crate::decide::{Effect, Question};
-use crate::glob;
+use crate::decide::Effect;
+use crate::glob::{Case, Glob};
 use crate::naming::{Bindings, Cover, Naming, Principals};
 use crate::principal::Principal;
+use crate::steps::{Inquiry, Steps};
 use crate::template::Template;
 
 /// A statement in the form that answers questions.
@@ -44,8 +45,9 @@ impl Statement {
     }
 
     /// Whether the statement speaks about the question, and how closely it names the caller.
-    pub(crate) fn cover(&self, question: &Question<'_>, bindings: &Bindings) -> Option<Cover> {
-        if !self.matches_action(question.action) {
+    pub(crate) fn cover(&self, question: &Inquiry<'_>, bindings: &Bindings) -> Option<Cover> {
+        let action = self.matches_action(question);
+        if action == Truth::No {
             return None;
         }
         let resource = self.matches_resource(question);
@@ -54,27 +56,31 @@ impl Statement {
         }
         let naming = self.naming(question.principal, bindings);
         naming.cover()?;
-        let conditions = condition::all(self.conditions.iter().map(|condition| condition.holds(question.context)));
-        self.speaks(true, resource, naming, conditions)
+        let holds = |condition: &Condition| condition.holds(question.context, &question.steps);
+        let conditions = condition::all(self.conditions.iter().map(holds));
+        self.speaks(action, resource, naming, conditions)
     }
 
     /// What the parts of a statement come to.
-    pub(crate) fn speaks(&self, action: bool, resource: Truth, naming: Naming, conditions: Truth) -> Option<Cover> {
-        let met = resource.min(conditions);
+    pub(crate) fn speaks(&self, action: Truth, resource: Truth, naming: Naming, conditions: Truth) -> Option<Cover> {
+        let met = action.min(resource).min(conditions);
         let speaks = match self.effect {
             Effect::Allow => met == Truth::Yes,
             // What cannot be told counts against the request.
             Effect::Deny => met != Truth::No,
         };
-        naming.cover().filter(|_| action && speaks)
+        naming.cover().filter(|_| speaks)
     }
 
-    pub(crate) fn matches_action(&self, action: &str) -> bool {
-        self.actions.selects(|pattern| pattern.matches(action).into()) == Truth::Yes
+    /// Unknown only when the steps are spent.
+    pub(crate) fn matches_action(&self, question: &Inquiry<'_>) -> Truth {
+        let steps = &question.steps;
+        self.actions.selects(steps, |pattern| Some(pattern.matches(question.action, steps).into()))
     }
 
-    pub(crate) fn matches_resource(&self, question: &Question<'_>) -> Truth {
-        self.resources.selects(|pattern| pattern.matches(question.resource_arn, question.context))
+    pub(crate) fn matches_resource(&self, question: &Inquiry<'_>) -> Truth {
+        let steps = &question.steps;
+        self.resources.selects(steps, |pattern| pattern.matches(question.resource_arn, question.context, steps))
     }
 
     pub(crate) fn naming(&self, caller: &Principal, bindings: &Bindings) -> Naming {
@@ -105,15 +111,23 @@ pub(crate) enum Selection<P> {
 }
 
 impl<P> Selection<P> {
-    /// A pattern that cannot be told, for want of a variable's value, selects nothing; but it cannot be told either
+    /// A pattern of which nothing can be said, for want of a variable's value, selects nothing; but it cannot be told
     /// whether it leaves something out.
-    fn selects(&self, matches: impl Fn(&P) -> Truth) -> Truth {
-        match self {
+    fn selects(&self, steps: &Steps, matches: impl Fn(&P) -> Option<Truth>) -> Truth {
+        let counted = |pattern| {
+            steps.take(1);
+            if steps.are_spent() { Some(Truth::Unknown) } else { matches(pattern) }
+        };
+        steps.tell(match self {
             Self::Nothing => Truth::No,
             Self::Everything => Truth::Yes,
-            Self::Only(patterns) => patterns.iter().any(|pattern| matches(pattern) == Truth::Yes).into(),
-            Self::AllBut(patterns) => condition::all(patterns.iter().map(|pattern| !matches(pattern))),
-        }
+            Self::Only(patterns) => {
+                condition::any(patterns.iter().map(|pattern| counted(pattern).unwrap_or(Truth::No)))
+            }
+            Self::AllBut(patterns) => {
+                condition::all(patterns.iter().map(|pattern| !counted(pattern).unwrap_or(Truth::Unknown)))
+            }
+        })
     }
 
     pub(crate) fn patterns(&self) -> &[P] {
@@ -131,7 +145,8 @@ pub(crate) enum ActionPattern {
     Exact(Box<str>),
     /// What stands before a `*` that is the only wildcard, at the end.
     Prefix(Box<str>),
-    Glob(Box<str>),
+    /// Any other wildcards, behind the service.
+    Wild(Box<str>, Glob),
 }
 
 impl ActionPattern {
@@ -151,7 +166,7 @@ impl ActionPattern {
         Some(match text.strip_suffix('*') {
             None if !name.contains(['*', '?']) => Self::Exact(text.into()),
             Some(prefix) if !prefix.contains(['*', '?']) => Self::Prefix(prefix.into()),
-            _ => Self::Glob(text.into()),
+            _ => Self::Wild(text.into(), Glob::parse(text, Case::FoldsAscii)),
         })
     }
 
@@ -159,7 +174,7 @@ impl ActionPattern {
     pub(crate) fn service(&self) -> Option<&str> {
         match self {
             Self::Any => None,
-            Self::Exact(text) | Self::Prefix(text) | Self::Glob(text) => text.split(':').next(),
+            Self::Exact(text) | Self::Prefix(text) | Self::Wild(text, _) => text.split(':').next(),
         }
     }
 
@@ -168,18 +183,18 @@ impl ActionPattern {
         let (text, whole) = match self {
             Self::Any => return false,
             Self::Exact(text) => (text, true),
-            Self::Prefix(text) | Self::Glob(text) => (text, false),
+            Self::Prefix(text) | Self::Wild(text, _) => (text, false),
         };
         let assumes = text.get(..TRUST_ACTION.len()).is_some_and(|head| head.eq_ignore_ascii_case(TRUST_ACTION));
         assumes || whole && TRUST_ACTIONS_BESIDES.iter().any(|action| text.eq_ignore_ascii_case(action))
     }
 
-    pub(crate) fn matches(&self, action: &str) -> bool {
+    pub(crate) fn matches(&self, action: &str, steps: &Steps) -> bool {
         match self {
             Self::Any => true,
             Self::Exact(name) => name.eq_ignore_ascii_case(action),
             Self::Prefix(prefix) => action.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix)),
-            Self::Glob(pattern) => glob::matches_by(pattern, action, |a, b| a.eq_ignore_ascii_case(&b)),
+            Self::Wild(_, pattern) => pattern.matches(action, steps),
         }
     }
 }
@@ -192,9 +207,9 @@ const TRUST_ACTIONS_BESIDES: [&str; 2] = ["sts:TagSession", "sts:SetSourceIdenti
 pub(crate) enum ResourcePattern {
     Any,
     /// The six parts of an ARN, each with wildcards that stay within the part; the last part keeps its colons.
-    Arn([Box<str>; 6]),
+    Arn(Box<[Glob; 6]>),
     /// The same with variables in the last part.
-    Template([Box<str>; 5], Template),
+    Template(Box<[Glob; 5]>, Template),
 }
 
 impl ResourcePattern {
@@ -204,25 +219,25 @@ impl ResourcePattern {
         if text == "*" {
             return Some(Self::Any);
         }
-        let parts: Vec<Box<str>> = text.splitn(6, ':').map(Box::from).collect();
-        let parts: [Box<str>; 6] = parts.try_into().ok()?;
-        let [scheme, partition, service, region, account, resource] = &parts;
+        let parts: Vec<&str> = text.splitn(6, ':').collect();
+        let parts: [&str; 6] = parts.try_into().ok()?;
+        let [scheme, partition, service, region, account, resource] = parts;
         let fixed = |part: &str| !part.is_empty() && !part.contains(['*', '?']);
-        if &**scheme != "arn" || partition.is_empty() || !fixed(service) || resource.is_empty() {
+        if scheme != "arn" || partition.is_empty() || !fixed(service) || resource.is_empty() {
             return None;
         }
+        let glob = |part| Glob::parse(part, Case::Counts);
         if !variables {
-            return Some(Self::Arn(parts));
+            return Some(Self::Arn(Box::new(parts.map(glob))));
         }
         if [partition, service, region, account].iter().any(|part| part.contains("${")) {
             return None;
         }
         if !resource.contains("${") {
-            return Some(Self::Arn(parts));
+            return Some(Self::Arn(Box::new(parts.map(glob))));
         }
-        let last = Template::parse(resource, true, true).ok()?;
-        let [scheme, partition, service, region, account, _] = parts;
-        Some(Self::Template([scheme, partition, service, region, account], last))
+        let last = Template::parse(resource, true, true, Case::Counts).ok()?;
+        Some(Self::Template(Box::new([scheme, partition, service, region, account].map(glob)), last))
     }
 
     /// The condition keys that its variables ask for.
@@ -234,18 +249,18 @@ impl ResourcePattern {
         template.into_iter().flat_map(Template::keys)
     }
 
-    /// Unknown when a variable has no value and the rest would match.
-    fn matches(&self, arn: &str, context: &dyn Context) -> Truth {
+    /// Nothing when a variable has no value and the rest would match; unknown when it has several.
+    fn matches(&self, arn: &str, context: &dyn Context, steps: &Steps) -> Option<Truth> {
         let mut values = arn.splitn(6, ':');
-        let mut next_matches = |part: &str| values.next().is_some_and(|value| glob::matches(part, value));
+        let mut next_matches = |part: &Glob| values.next().is_some_and(|value| part.matches(value, steps));
         match self {
-            Self::Any => Truth::Yes,
-            Self::Arn(parts) => parts.iter().all(|part| next_matches(part)).into(),
+            Self::Any => Some(Truth::Yes),
+            Self::Arn(parts) => Some(parts.iter().all(next_matches).into()),
             Self::Template(parts, last) => {
-                if !parts.iter().all(|part| next_matches(part)) {
-                    return Truth::No;
+                if !parts.iter().all(&mut next_matches) {
+                    return Some(Truth::No);
                 }
-                values.next().map_or(Truth::No, |value| last.judges(value, false, context))
+                values.next().map_or(Some(Truth::No), |value| last.resolve(context, steps).judges(value, steps))
             }
         }
     }

@@ -2,8 +2,9 @@
 
 use crate::condition::Truth;
 use crate::context::Context;
-use crate::glob::{self, Token};
+use crate::glob::{Case, Glob, Token};
 use crate::key;
+use crate::steps::{COMPARISON_STEPS, LOOKUP_STEPS, Steps};
 
 /// One piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,10 +22,41 @@ pub(crate) enum Piece {
 pub(crate) enum Template {
     /// Neither wildcards nor variables.
     Exact(Box<str>),
-    /// Wildcards.
-    Wild(Box<[Token]>),
+    /// Wildcards, or text of which letter case does not count.
+    Wild(Glob),
     /// Variables.
-    Pieces(Box<[Piece]>),
+    Pieces(Box<[Piece]>, Case),
+}
+
+/// A template with the values of its variables.
+#[derive(Debug)]
+pub(crate) enum Resolved<'a> {
+    Exact(&'a str),
+    Wild(&'a Glob),
+    WithValues(Box<Glob>),
+    /// A variable has no value.
+    Absent,
+    /// A variable has several values, of which nobody can tell which counts.
+    Ambiguous,
+}
+
+impl Resolved<'_> {
+    /// Whether the value matches; nothing when a variable has no value.
+    pub(crate) fn judges(&self, value: &str, steps: &Steps) -> Option<Truth> {
+        Some(match self {
+            Self::Exact(text) => {
+                steps.take(COMPARISON_STEPS);
+                if text.len() == value.len() {
+                    steps.take(text.len());
+                }
+                (**text == *value).into()
+            }
+            Self::Wild(glob) => glob.matches(value, steps).into(),
+            Self::WithValues(glob) => glob.matches(value, steps).into(),
+            Self::Absent => return None,
+            Self::Ambiguous => Truth::Unknown,
+        })
+    }
 }
 
 /// A template that cannot be read.
@@ -33,38 +65,42 @@ pub(crate) struct BadVariable;
 
 impl Template {
     /// Text whose wildcards count only if `wild`, and whose `${...}` only if `variables`.
-    pub(crate) fn parse(text: &str, wild: bool, variables: bool) -> Result<Self, BadVariable> {
-        pieces(text, wild, variables).map(|pieces| Self::new(&pieces))
+    pub(crate) fn parse(text: &str, wild: bool, variables: bool, case: Case) -> Result<Self, BadVariable> {
+        pieces(text, wild, variables).map(|pieces| Self::new(&pieces, case))
     }
 
     /// The same, cut at the first five colons of the text itself, not of its variables; `None` if there are fewer.
     pub(crate) fn parse_arn(text: &str, variables: bool) -> Option<[Self; 6]> {
         let pieces = pieces(text, true, variables).ok()?;
         let colon = |piece: &Piece| *piece == Piece::Token(Token::Literal(':'));
-        let parts: Vec<Self> = pieces.splitn(6, colon).map(Self::new).collect();
+        let parts: Vec<Self> = pieces.splitn(6, colon).map(|part| Self::new(part, Case::Counts)).collect();
         parts.try_into().ok()
     }
 
-    fn new(pieces: &[Piece]) -> Self {
+    fn new(pieces: &[Piece], case: Case) -> Self {
         let tokens = pieces.iter().map(|piece| match piece {
             Piece::Token(token) => Some(*token),
             Piece::Variable { .. } => None,
         });
-        let Some(tokens) = tokens.collect::<Option<Box<[Token]>>>() else {
-            return Self::Pieces(pieces.into());
+        let Some(tokens) = tokens.collect::<Option<Vec<Token>>>() else {
+            return Self::Pieces(pieces.into(), case);
         };
+        if case != Case::Counts {
+            return Self::Wild(Glob::new(&tokens, case));
+        }
         let literals = tokens.iter().map(|token| match token {
             Token::Literal(character) => Some(*character),
             Token::One | Token::Run => None,
         });
-        literals.collect::<Option<String>>().map_or(Self::Wild(tokens), |text| Self::Exact(text.into()))
+        let text = literals.collect::<Option<String>>();
+        text.map_or_else(|| Self::Wild(Glob::new(&tokens, case)), |text| Self::Exact(text.into()))
     }
 
     /// The names of the condition keys that it asks for.
     pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         let pieces = match self {
             Self::Exact(_) | Self::Wild(_) => &[][..],
-            Self::Pieces(pieces) => pieces,
+            Self::Pieces(pieces, _) => pieces,
         };
         pieces.iter().filter_map(|piece| match piece {
             Piece::Variable { key, .. } => Some(&**key),
@@ -72,47 +108,55 @@ impl Template {
         })
     }
 
-    /// Whether the value matches; a template that cannot be resolved matches nothing.
-    pub(crate) fn matches(&self, value: &str, fold: bool, context: &dyn Context) -> bool {
-        self.judges(value, fold, context) == Truth::Yes
-    }
-
-    /// The same, but unknown when a variable has no value.
-    pub(crate) fn judges(&self, value: &str, fold: bool, context: &dyn Context) -> Truth {
-        let by_tokens = |tokens: &[Token]| glob::matches_tokens(tokens.iter().copied(), value, |a, b| same(a, b, fold));
+    /// The template for one request; once for all the values that are compared.
+    pub(crate) fn resolve(&self, context: &dyn Context, steps: &Steps) -> Resolved<'_> {
         match self {
-            Self::Exact(text) if !fold => (**text == *value).into(),
-            Self::Exact(text) => {
-                let tokens = text.chars().map(Token::Literal);
-                glob::matches_tokens(tokens, value, |a, b| same(a, b, true)).into()
-            }
-            Self::Wild(tokens) => by_tokens(tokens).into(),
-            Self::Pieces(pieces) => resolve(pieces, context).map_or(Truth::Unknown, |tokens| by_tokens(&tokens).into()),
+            Self::Exact(text) => Resolved::Exact(text),
+            Self::Wild(glob) => Resolved::Wild(glob),
+            Self::Pieces(pieces, case) => match with_values(pieces, context, steps) {
+                Ok(tokens) => Resolved::WithValues(Box::new(Glob::new(&tokens, *case))),
+                Err(Lack::Absent) => Resolved::Absent,
+                Err(Lack::Ambiguous) => Resolved::Ambiguous,
+            },
         }
     }
 }
 
-fn same(wanted: char, found: char, fold: bool) -> bool {
-    wanted == found || fold && wanted.to_lowercase().eq(found.to_lowercase())
+/// Why a variable has no value.
+enum Lack {
+    Absent,
+    Ambiguous,
 }
 
-/// The tokens with every variable replaced by its value; `None` when one has none.
-fn resolve(pieces: &[Piece], context: &dyn Context) -> Option<Vec<Token>> {
+/// The tokens with every variable replaced by its value, or by its default if the request does not have the key.
+fn with_values(pieces: &[Piece], context: &dyn Context, steps: &Steps) -> Result<Vec<Token>, Lack> {
     let mut tokens = Vec::with_capacity(pieces.len());
+    let mut absent = false;
     for piece in pieces {
+        steps.take(1);
         match piece {
             Piece::Token(token) => tokens.push(*token),
             Piece::Variable { key, otherwise } => {
+                steps.take(LOOKUP_STEPS);
+                if steps.are_spent() {
+                    return Err(Lack::Ambiguous);
+                }
                 let values = context.values(key).unwrap_or_default();
-                let value = match values.as_slice() {
-                    [one] => one,
-                    _ => otherwise.as_deref()?,
+                let value = match (values.as_slice(), otherwise) {
+                    ([one], _) => &**one,
+                    ([], Some(text)) => text,
+                    ([], None) => {
+                        absent = true;
+                        continue;
+                    }
+                    (_, _) => return Err(Lack::Ambiguous),
                 };
+                steps.take(value.len());
                 tokens.extend(value.chars().map(Token::Literal));
             }
         }
     }
-    Some(tokens)
+    if absent { Err(Lack::Absent) } else { Ok(tokens) }
 }
 
 fn pieces(text: &str, wild: bool, variables: bool) -> Result<Vec<Piece>, BadVariable> {

@@ -121,6 +121,31 @@ fn resource_variable_without_a_value() {
     assert_eq!(reason(&all_but("Allow"), &[(USER, &["alice"])]), NOTHING);
 }
 
+/// A default is for a key that is not there. Of two values nobody can tell which counts.
+#[test]
+fn a_variable_with_two_values_has_no_default() {
+    let open = |statement: String| format!("{OPEN},{statement}");
+    let two: (&str, &[&str]) = (APP, &["alice", "bob"]);
+    for variable in ["${kms:EncryptionContext:app, 'carol'}", "${kms:EncryptionContext:app}"] {
+        let condition = |operator: &str| format!(r#"{{"{operator}":{{"aws:username":"{variable}"}}}}"#);
+        for operator in ["StringEquals", "StringEqualsIgnoreCase", "StringLike", "StringNotEquals", "StringNotLike"] {
+            let facts = [(USER, &["alice"][..]), two];
+            assert_eq!(reason(&open(statement("Deny", "*", &condition(operator))), &facts), DENIED, "{operator}");
+            assert_eq!(reason(&statement("Allow", "*", &condition(operator)), &facts), NOTHING, "{operator}");
+        }
+        let arn = format!(r#"{{"ArnLike":{{"aws:SourceArn":"arn:aws:s3:::{variable}"}}}}"#);
+        let facts = [("aws:sourcearn", &["arn:aws:s3:::alice"][..]), two];
+        assert_eq!(reason(&open(statement("Deny", "*", &arn)), &facts), DENIED);
+        assert_eq!(reason(&statement("Allow", "*", &arn), &facts), NOTHING);
+        let resource = format!("arn:aws:kms:*:*:key/{variable}");
+        assert_eq!(reason(&open(statement("Deny", &resource, "{}")), &[two]), DENIED);
+        assert_eq!(reason(&statement("Allow", &resource, "{}"), &[two]), NOTHING);
+    }
+    let absent = r#"{"StringEquals":{"aws:username":"${kms:EncryptionContext:app, 'carol'}"}}"#;
+    assert_eq!(reason(&open(statement("Deny", "*", absent)), &[(USER, &["carol"])]), DENIED);
+    assert_eq!(reason(&open(statement("Deny", "*", absent)), &[(USER, &["alice"])]), ALLOWED);
+}
+
 #[test]
 fn resource_variable_whose_value_is_a_wildcard() {
     let pattern = "arn:aws:kms:*:*:key/${aws:username}";

@@ -362,7 +362,7 @@ fn a_name_that_is_bound_is_the_entity_and_not_its_namesake() {
     assert!(allows(&bound, worker().with_unique_id(id(WORKER_ID))));
     assert!(!allows(&bound, worker().with_unique_id(id("AROAFORMER22222222222"))) && !allows(&bound, worker()));
     assert!(allows(&bound, reader().with_unique_id(id("AROAREADER22222222222"))));
-    assert!(!allows(&bound, reader().with_unique_id(id(WORKER_ID))));
+    assert!(!allows(&bound, reader().with_unique_id(id("AROAFORMER22222222222"))));
     // A federated session has a name only.
     assert!(allows(&bound, guest().with_unique_id(id(former))));
     // A name that is bound to nothing is nobody who has an id.
@@ -370,6 +370,73 @@ fn a_name_that_is_bound_is_the_entity_and_not_its_namesake() {
     assert!(allows(&unbound, alice()) && allows(&unbound, worker()) && allows(&unbound, reader()));
     assert!(!allows(&unbound, alice().with_unique_id(id(ALICE_ID))));
     assert!(!allows(&unbound, worker().with_unique_id(id(WORKER_ID))));
+}
+
+/// Everything is named by what the entity was called when the policy was saved.
+#[test]
+fn a_renamed_user_stays_who_it_was() {
+    let renamed = || Principal::user(home(), "/new/", "alicia").with_unique_id(id(ALICE_ID));
+    let allowed = |document: &Document, principal: &Principal, sources: Sources<'_>| {
+        let sources = Sources { resource_policy: ResourcePolicy::MustAgree(document), ..sources };
+        decide(&question(principal, "kms:Decrypt"), &sources).is_allowed()
+    };
+    let free = Sources::default();
+    // An Allow is kept, and a Deny is not shed.
+    assert!(allowed(&key_policy("Allow").bind(present), &renamed(), free));
+    let deny = key_policy("Deny").text().replace("444455556666", "*");
+    let deny = Document::parse_key_policy(&deny, &Limits::KEY_POLICY).unwrap().bind(present);
+    assert!(!allowed(&deny, &renamed(), free));
+    // Nor by a session that the renamed user makes for a guest of another name.
+    let passing = identity(r#"{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}"#);
+    let passing = [&passing];
+    let passed = Sources { session_policies: Some(&passing), ..free };
+    let guest = |user: &str, of: &str| {
+        Principal::federated_user(home(), &format!("arn:aws:iam::111122223333:user/{user}"), "other")
+            .with_unique_id(id(of))
+    };
+    assert!(allowed(&key_policy("Allow").bind(present), &guest("new/alicia", ALICE_ID), passed));
+    assert!(!allowed(&key_policy("Allow").bind(present), &guest("new/alicia", ALICE_ID), free));
+    assert!(!allowed(&deny, &guest("new/alicia", ALICE_ID), passed));
+    // Whoever took the name since is neither let in nor kept out.
+    let namesake = alice().with_unique_id(id("AIDANAMESAKE222222222"));
+    assert!(!allowed(&key_policy("Allow").bind(present), &namesake, free));
+    assert!(allowed(&deny, &namesake, free));
+    assert!(!allowed(&key_policy("Allow").bind(present), &guest("alice", "AIDANAMESAKE222222222"), passed));
+    // Trust policies are read alike.
+    let trusting = names(ALICE).bind(present);
+    assert_eq!(reason(&trusting, &renamed(), free), ALONE);
+    assert_eq!(reason(&trusting, &namesake, free), NO_TRUST);
+    let text = format!(
+        r#"{{"Statement":[{{"Effect":"Allow","Principal":"*","Action":"sts:AssumeRole"}},
+        {{"Effect":"Deny","Principal":{{"AWS":"{ALICE}"}},"Action":"sts:AssumeRole"}}]}}"#
+    );
+    let denying = Document::parse_trust_policy(&text, &LIMITS).unwrap().bind(present);
+    assert_eq!(reason(&denying, &renamed(), free), Reason::ExplicitDeny(Source::ResourcePolicy));
+    assert_eq!(reason(&denying, &namesake, free), ALONE);
+}
+
+/// A session is its role's id and its own name.
+#[test]
+fn the_session_of_a_bound_role_is_named_by_its_name() {
+    let reader = |session: &str| {
+        Principal::role_session(home(), "/", "reader", session).with_unique_id(id("AROAREADER22222222222"))
+    };
+    let allowed = |document: &Document, principal: &Principal| {
+        decide(&question(principal, "kms:Decrypt"), &Sources::key_policy(document)).is_allowed()
+    };
+    let bound = key_policy("Allow").bind(present);
+    assert!(allowed(&bound, &reader("one")) && !allowed(&bound, &reader("two")) && !allowed(&bound, &reader("on")));
+    let deny = key_policy("Deny").text().replace("444455556666", "*");
+    let deny = Document::parse_key_policy(&deny, &Limits::KEY_POLICY).unwrap().bind(present);
+    assert!(!allowed(&deny, &reader("one")) && allowed(&deny, &reader("two")));
+    // A statement that names the role is not one that names a session of it, and the other way round.
+    let both = r#"{"Statement":[
+        {"Effect":"Deny","Principal":{"AWS":"arn:aws:sts::111122223333:assumed-role/reader/one"},
+        "Action":"*","Resource":"*"},
+        {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111122223333:role/reader"},"Action":"*","Resource":"*"}]}"#;
+    let everyone = |_: &PrincipalName| Some(id("AROAREADER22222222222"));
+    let both = Document::parse_key_policy(both, &Limits::KEY_POLICY).unwrap().bind(everyone);
+    assert!(!allowed(&both, &reader("one")) && allowed(&both, &reader("two")));
 }
 
 #[test]
@@ -456,6 +523,8 @@ fn not_principal() {
         |caller: Principal| decide(&question(&caller, "kms:Decrypt"), &Sources::key_policy(&bound)).is_allowed();
     assert!(allowed(alice().with_unique_id(id(ALICE_ID))));
     assert!(!allowed(alice().with_unique_id(id("AIDAFORMER22222222222"))) && !allowed(alice()));
+    // Whoever is spared stays so under another name.
+    assert!(allowed(Principal::user(home(), "/new/", "alicia").with_unique_id(id(ALICE_ID))));
     // A deny for nobody is a mistake.
     let refused = Document::parse_key_policy(&text(r#""*""#), &Limits::KEY_POLICY).unwrap_err();
     assert_eq!(refused.kind(), MalformedKind::InvalidPrincipal);
@@ -503,6 +572,12 @@ fn grants_by_kind_of_grantee() {
     assert!(allowed(ALICE, Some(&id(ALICE_ID)), &known, free) && !allowed(ALICE, None, &known, free));
     assert!(!allowed(ALICE, Some(&id("AIDAFORMER22222222222")), &known, free));
     assert!(!allowed(ALICE, Some(&id(ALICE_ID)), &alice(), free));
+    let renamed = Principal::user(home(), "/new/", "alicia").with_unique_id(id(ALICE_ID));
+    assert!(allowed(ALICE, Some(&id(ALICE_ID)), &renamed, free) && !allowed(ALICE, None, &renamed, free));
+    let worker =
+        |session: &str| Principal::role_session(home(), "/service/", "worker", session).with_unique_id(id(WORKER_ID));
+    assert!(allowed(session_arn, Some(&id(WORKER_ID)), &worker("one"), limited));
+    assert!(!allowed(session_arn, Some(&id(WORKER_ID)), &worker("two"), free));
     // And a deny or a service control policy beats every grant.
     let deny = identity(r#"{"Statement":{"Effect":"Deny","Action":"kms:Decrypt","Resource":"*"}}"#);
     assert!(!allowed(ALICE, None, &alice(), Sources { identity_policies: &[&deny], ..free }));

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use claviger_policy::{
     AccountId, ConditionKey, Context, Document, GrantReference, KeyKind, Limits, Principal, PrincipalName, Question,
-    Sources, UniqueId, decide, default_key_policy,
+    Sources, UniqueId, decide, default_key_policy, is_same_key,
 };
 
 const LIMITS: Limits = Limits {
@@ -114,4 +114,90 @@ fn a_grant() {
     let grants = [grant(other), grant(other), grant(other), grant(other), grant(&["kms:Encrypt", "kms:Decrypt"])];
     let sources = Sources { grants: &grants, ..Sources::key_policy(&document) };
     measure("a grant among five of the caller's", 1_000, &worker, &sources, true);
+}
+
+/// The policies of 32 KB that cost the most against values of 8 KB: what one caller can make the others wait.
+#[test]
+#[ignore = "a measurement, not a check"]
+fn the_worst_policies() {
+    struct Worst {
+        long: String,
+        names: Vec<String>,
+        /// As the engine searches them.
+        keys: Vec<String>,
+    }
+    impl Context for Worst {
+        fn values(&self, key: &str) -> Option<Vec<Cow<'_, str>>> {
+            match key {
+                "kms:encryptioncontext:a" => Some(vec![Cow::Borrowed(&self.long)]),
+                "kms:encryptioncontextkeys" => Some(self.names.iter().map(|name| Cow::Borrowed(&**name)).collect()),
+                _ => {
+                    let found: Vec<_> = self.keys.iter().filter(|name| is_same_key(name, key)).collect();
+                    (!found.is_empty()).then(|| vec![Cow::Borrowed("x")])
+                }
+            }
+        }
+    }
+    const LIMITS: Limits = Limits {
+        condition_keys: &[&[
+            ConditionKey::new("kms:EncryptionContextKeys", KeyKind::ArrayOfString),
+            ConditionKey::family("kms:EncryptionContext:", KeyKind::String),
+        ]],
+        ..Limits::KEY_POLICY
+    };
+    let worst = Worst {
+        long: "a".repeat(8_192),
+        names: (0..2_700).map(|number| format!("{number:03}")).collect(),
+        keys: (0..2_700).map(|number| format!("kms:EncryptionContext:{number:03}")).collect(),
+    };
+    let list = |value: &str| vec![format!("\"{value}\""); 32_300 / (value.len() + 3)].join(",");
+    let (a, names) = ("kms:EncryptionContext:a", "kms:EncryptionContextKeys");
+    let principal = Principal::root(home());
+    let question = Question {
+        principal: &principal,
+        action: "kms:Decrypt",
+        resource_arn: "arn:aws:kms:eu-west-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        resource_account: home(),
+        cross_account_capable: true,
+        context: &worst,
+    };
+    for (operator, key, values) in [
+        ("StringLike", a, format!("\"*{}b\"", "a".repeat(32_000))),
+        ("StringLike", a, format!("\"*{}b*\"", "a".repeat(4_000))),
+        ("StringLike", a, format!("\"{}b\"", "*a".repeat(16_000))),
+        ("StringLike", a, list(&format!("*{}b*", "a".repeat(4_000)))),
+        ("StringLike", a, format!("\"*{}?b*\"", "a".repeat(4_000))),
+        ("StringLike", a, list("*b*")),
+        ("StringLike", a, list("*ab*")),
+        ("StringLike", a, list("*aaaaaaaab*")),
+        ("StringEqualsIgnoreCase", a, format!("\"{}b\"", "a".repeat(8_191))),
+        ("StringNotLike", a, list("${kms:EncryptionContext:a}b")),
+        ("ForAnyValue:StringEquals", names, list("abc")),
+        ("ForAnyValue:StringEqualsIgnoreCase", names, list("0ab")),
+        ("ForAnyValue:StringLike", names, list("*b")),
+        ("ForAnyValue:StringLike", names, list("${kms:EncryptionContext:a}")),
+        ("ForAnyValue:StringLike", names, list("${kms:EncryptionContext:abc}")),
+        ("StringLike", a, list("${kms:EncryptionContext:abc}")),
+        ("ForAnyValue:ArnLike", names, list("*:*:*:*:*:*")),
+        ("ForAnyValue:NumericLessThan", names, list("0")),
+    ] {
+        let text = format!(
+            r#"{{"Version":"2012-10-17","Statement":[
+            {{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*",
+            "Condition":{{"{operator}":{{"{key}":[{values}]}}}}}},
+            {{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}]}}"#
+        );
+        let document = Document::parse_key_policy(&text, &LIMITS).unwrap();
+        let sources = Sources::key_policy(&document);
+        let rounds = 5_u32;
+        let start = Instant::now();
+        let mut allowed = false;
+        for _ in 0..rounds {
+            allowed = decide(black_box(&question), black_box(&sources)).is_allowed();
+        }
+        let microseconds = start.elapsed().as_micros() / u128::from(rounds);
+        let shown: String = values.chars().take(24).collect();
+        println!("{operator} {shown}: {microseconds} us, {}", if allowed { "told" } else { "matches or untold" });
+        assert!(microseconds < 50_000, "{operator} {shown}: {microseconds} us");
+    }
 }

@@ -18,11 +18,13 @@ mod finish;
 mod gateway;
 mod handler;
 mod identifier;
+mod key_impact;
 mod limits;
 mod metrics;
 mod observer;
 mod operator;
 mod operator_client;
+mod operator_organization;
 mod operator_socket;
 mod pulse;
 mod server;
@@ -36,6 +38,7 @@ pub use dev::{Dev, DevClock, DevControls, DevError, DevFault, HostRule};
 pub use egress::{EgressRules, HostAndPort, Outside};
 pub use gateway::{Api, Gateway, Reply};
 pub use handler::{CallFault, Connection, Handler};
+pub use key_impact::{CallerShown, GrantShown, KeyImpact, KeyImpactShown, KeyShown, LogRead};
 pub use limits::Limits;
 pub use metrics::Metrics;
 pub use observer::Observer;
@@ -45,6 +48,10 @@ pub use operator::{
     OperatorRequest, Operators, Status, UnsealKind, Uptime,
 };
 pub use operator_client::{OperatorError, give_command};
+pub use operator_organization::{
+    AccountMove, LevelShown, LevelsShown, OrganizationAnswer, OrganizationRequest, PoliciesShown, PolicyAttachment,
+    PolicyNamed, PolicyShown, PolicyTarget, PolicyWritten, UnitCreate, UnitNamed, UnitShown, UnitsShown,
+};
 pub use operator_socket::{OperatorSocket, OperatorSocketError, bind_operator};
 pub use server::{BindError, Bound, Drained, Server, bind};
 pub use signal::StopSignal;

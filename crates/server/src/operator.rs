@@ -21,8 +21,12 @@ use serde::{Deserialize, Serialize};
 use crate::body::{BodyFault, ReadBody};
 use crate::handler::{CallFault, Connection, Handler};
 use crate::identifier::Identifiers;
+use crate::key_impact::{KeyImpact, KeyImpactShown};
 use crate::limits::Limits;
+use crate::operator_organization::{self, OrganizationAnswer, OrganizationRequest};
 
+/// How long an answer may take: a report reads the whole audit log.
+pub(crate) const ANSWER_TIME: Duration = Duration::from_secs(600);
 /// Where the commands are.
 pub(crate) const PREFIX: &str = "/v1/";
 
@@ -61,15 +65,19 @@ pub enum OperatorRequest {
     Explain(Explain),
     /// Why a request was answered as it was.
     ExplainRequest(ExplainRequest),
+    /// Something about organizational units and service control policies.
+    Organization(OrganizationRequest),
+    /// Who would miss a key.
+    KeyImpact(KeyImpact),
     /// Takes the clock for right, as it is.
     ClockAccept,
 }
 
-/// A use of a key that nobody makes.
+/// A request that nobody makes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Explain {
-    /// The ARN of a user, role, role session or account's root.
+    /// The ARN of a user, role, role session, federated session or account's root.
     pub caller: String,
     /// The IAM action.
     pub action: String,
@@ -85,6 +93,24 @@ pub struct Explain {
     /// The encryption context.
     #[serde(default)]
     pub encryption_context: Vec<(String, String)>,
+    /// The ARN of what the request is about: an alias, or a thing of IAM or STS.
+    #[serde(default)]
+    pub resource: Option<String>,
+    /// The id of a grant that is to be retired.
+    #[serde(default)]
+    pub grant: Option<String>,
+    /// What a grant that is to be made allows.
+    #[serde(default)]
+    pub grant_operations: Vec<String>,
+    /// A policy that the session carries, as text.
+    #[serde(default)]
+    pub session_policy: Option<String>,
+    /// Managed policies that the session carries, by ARN.
+    #[serde(default)]
+    pub session_policy_arns: Vec<String>,
+    /// Who asked for a federated session: a user's or account root's ARN.
+    #[serde(default)]
+    pub made_by: Option<String>,
 }
 
 /// A request that was answered.
@@ -166,6 +192,10 @@ pub enum OperatorAnswer {
     Credentials(Credentials),
     /// Why.
     Explained(Explained),
+    /// Units or service control policies.
+    Organization(OrganizationAnswer),
+    /// Who would miss a key.
+    KeyImpact(Box<KeyImpactShown>),
     /// The clock.
     Clock(ClockShown),
 }
@@ -287,7 +317,7 @@ impl Uptime {
 /// One command: its name in the path, and both of its sides.
 pub(crate) struct Route {
     pub(crate) name: &'static str,
-    read_request: fn(&[u8]) -> serde_json::Result<OperatorRequest>,
+    pub(crate) read_request: fn(&[u8]) -> serde_json::Result<OperatorRequest>,
     pub(crate) read_answer: fn(&[u8]) -> serde_json::Result<OperatorAnswer>,
 }
 
@@ -329,6 +359,11 @@ const ROUTES: &[Route] = &[
         read_answer: |body| read(body).map(OperatorAnswer::Explained),
     },
     Route {
+        name: "key/impact",
+        read_request: |body| read(body).map(OperatorRequest::KeyImpact),
+        read_answer: |body| read(body).map(OperatorAnswer::KeyImpact),
+    },
+    Route {
         name: "clock/accept",
         read_request: |body| read::<Nothing>(body).map(|Nothing {}| OperatorRequest::ClockAccept),
         read_answer: |body| read(body).map(OperatorAnswer::Clock),
@@ -337,10 +372,19 @@ const ROUTES: &[Route] = &[
 
 /// The route with this name.
 pub(crate) fn route(name: &str) -> Option<&'static Route> {
-    ROUTES.iter().find(|route| route.name == name)
+    ROUTES.iter().chain(operator_organization::ROUTES).find(|route| route.name == name)
 }
 
 impl OperatorRequest {
+    /// Reads the body of `POST /v1/NAME`; `None` when there is no such command.
+    ///
+    /// # Errors
+    /// A body that is not the command's.
+    #[must_use]
+    pub fn read(name: &str, body: &[u8]) -> Option<serde_json::Result<Self>> {
+        Some((route(name)?.read_request)(body))
+    }
+
     pub(crate) const fn name(&self) -> &'static str {
         match self {
             Self::Status => "status",
@@ -351,11 +395,15 @@ impl OperatorRequest {
             Self::AccountRootCredentials(_) => "account/root-credentials",
             Self::Explain(_) => "explain",
             Self::ExplainRequest(_) => "explain/request",
+            Self::Organization(request) => request.name(),
+            Self::KeyImpact(_) => "key/impact",
             Self::ClockAccept => "clock/accept",
         }
     }
 
-    pub(crate) fn body(&self) -> Bytes {
+    /// The body that asks for this.
+    #[must_use]
+    pub fn body(&self) -> Bytes {
         match self {
             Self::Status | Self::ClockAccept => write(&Nothing {}),
             Self::AccountCreate(request) => write(request),
@@ -363,6 +411,8 @@ impl OperatorRequest {
             Self::AccountClose(request) | Self::AccountReopen(request) => write(request),
             Self::Explain(request) => write(request),
             Self::ExplainRequest(request) => write(request),
+            Self::Organization(request) => request.body(),
+            Self::KeyImpact(request) => write(request),
             Self::AccountRootCredentials(request) => {
                 let AccountRootCredentials { account, replace, kind, unseal } = request;
                 let mut text = vec![0; unseal.len().div_ceil(3) * 4];
@@ -382,6 +432,8 @@ impl OperatorAnswer {
             Self::Account(answer) => write(answer),
             Self::Accounts(answer) => write(answer),
             Self::Explained(answer) => write(answer),
+            Self::Organization(answer) => answer.body(),
+            Self::KeyImpact(answer) => write(answer),
             Self::Clock(answer) => write(answer),
             Self::Credentials(Credentials { account, access_key_id, secret_access_key }) => {
                 let head = CredentialsHead { account: account.clone(), access_key_id: access_key_id.clone() };
@@ -393,7 +445,7 @@ impl OperatorAnswer {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub(crate) struct Nothing {}
 
 /// [`AccountRootCredentials`] but for the secret, which no serializer is given.
 #[derive(Serialize, Deserialize)]
@@ -428,7 +480,7 @@ struct SecretPart<'b> {
     secret_access_key: &'b str,
 }
 
-fn read<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
+pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> serde_json::Result<T> {
     serde_json::from_slice(if body.is_empty() { b"{}" } else { body })
 }
 
@@ -448,7 +500,7 @@ fn read_credentials(body: &[u8]) -> serde_json::Result<OperatorAnswer> {
     Ok(OperatorAnswer::Credentials(Credentials { account, access_key_id, secret_access_key }))
 }
 
-fn write(value: &impl Serialize) -> Bytes {
+pub(crate) fn write(value: &impl Serialize) -> Bytes {
     // What is written here has no map with keys that are not text, which is all that could fail.
     serde_json::to_vec(value).unwrap_or_default().into()
 }
@@ -509,6 +561,7 @@ impl OperatorFace {
             bodies_bytes_max: 4 * 1024 * 1024,
             discarded_bytes_max: 1024 * 1024,
             idle_time: Duration::from_secs(10),
+            call_time: ANSWER_TIME,
             ..Limits::default()
         }
     }
@@ -618,6 +671,7 @@ mod tests {
             credentials_asked(),
             OperatorRequest::Explain(Explain { key: Some("alias/a".to_owned()), ..Explain::default() }),
             OperatorRequest::ExplainRequest(ExplainRequest { request_id: "1".to_owned() }),
+            OperatorRequest::KeyImpact(KeyImpact { key: "alias/a".to_owned(), ..KeyImpact::default() }),
             OperatorRequest::ClockAccept,
         ];
         assert_eq!(requests.len(), ROUTES.len(), "a route that no request takes");

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode, header};
@@ -12,11 +11,9 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 
-use crate::operator::{OperatorAnswer, OperatorRequest, PREFIX, Told, route};
+use crate::operator::{ANSWER_TIME, OperatorAnswer, OperatorRequest, PREFIX, Told, route};
 use crate::operator_socket::{SOCKET_NAME, address};
 
-/// How long an answer may take.
-const ANSWER_TIME: Duration = Duration::from_secs(60);
 /// The longest answer, in bytes.
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
 

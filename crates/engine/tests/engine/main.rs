@@ -14,6 +14,7 @@ mod quota;
 mod services;
 mod tamper;
 mod toy;
+mod views;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -181,10 +182,14 @@ pub(crate) async fn caller(engine: &Engine) -> Caller {
 }
 
 pub(crate) async fn caller_of(engine: &Engine, account: &str) -> Caller {
+    caller_in(engine, account, "eu-central-1").await
+}
+
+pub(crate) async fn caller_in(engine: &Engine, account: &str, region: &str) -> Caller {
     let claim = SignatureClaim {
         access_key_id: account.to_owned(),
         date: "20260921".to_owned(),
-        region: "eu-central-1".to_owned(),
+        region: region.to_owned(),
         service: "kms".to_owned(),
         session_token: None,
         signed_at: Timestamp::from_millis(START),

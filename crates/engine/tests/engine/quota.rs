@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use claviger_engine::{CallMeta, Engine, NoQuotaGroup, Quotas};
+use claviger_engine::{CallMeta, Engine, NoQuotaGroup, Quotas, ServiceQuotas};
 
 use crate::toy::{Ask, QUOTAS, Toy, ToyOperation};
-use crate::{Kit, START, caller_of};
+use crate::{Kit, START, caller_in, caller_of};
 
 const A: &str = "111122223333";
 const B: &str = "444455556666";
@@ -33,7 +33,7 @@ fn get() -> Ask {
 
 fn limited(kit: &Kit, engine: &Engine) {
     kit.clock.1.store(START, Ordering::SeqCst);
-    engine.set_quotas(Quotas::new(QUOTAS));
+    engine.set_quotas(Quotas::new(&[QUOTAS]));
 }
 
 #[tokio::test]
@@ -110,10 +110,28 @@ async fn a_call_costs_once_however_often_it_is_run() {
 }
 
 #[tokio::test]
+async fn a_service_of_one_region_counts_everything_there() {
+    for (region, expected) in [(None, 11), (Some("us-east-1"), 10)] {
+        let kit = Kit::new();
+        let engine = kit.open().await;
+        kit.clock.1.store(START, Ordering::SeqCst);
+        let mut quotas =
+            Quotas::new(&[ServiceQuotas { event_source: "other.test", ..QUOTAS }, ServiceQuotas { region, ..QUOTAS }]);
+        quotas.set_rate("light", 10).unwrap();
+        engine.set_quotas(quotas);
+        assert_eq!(passed(&engine, A, get).await, 10);
+        let elsewhere = caller_in(&engine, A, "eu-north-1").await;
+        let answer = engine.call::<ToyOperation>(&Toy, &elsewhere, &CallMeta::system(), &get()).await.unwrap();
+        let passed = answer.into_inner().err().is_none_or(|error| error.code != "Throttling");
+        assert_eq!(10 + usize::from(passed), expected, "{region:?}");
+    }
+}
+
+#[tokio::test]
 async fn rates_are_set_for_all_and_for_one_account() {
     let kit = Kit::new();
     let engine = kit.open().await;
-    let mut quotas = Quotas::new(QUOTAS);
+    let mut quotas = Quotas::new(&[QUOTAS]);
     quotas.set_rate("light", 30).unwrap();
     quotas.set_account_rate(B, "light", 3).unwrap();
     assert_eq!(quotas.set_rate("dark", 1), Err(NoQuotaGroup("dark".to_owned())));

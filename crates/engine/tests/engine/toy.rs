@@ -1,5 +1,8 @@
 //! A service of one operation: named rows of text.
 
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex};
+
 use claviger_api::ServiceError;
 use claviger_crypto::DomainKeys;
 use claviger_engine::{
@@ -43,6 +46,8 @@ pub(crate) enum Ask {
     Get(String),
     /// Works something out in the pool for heavy work; without a number it panics there.
     Reckon(Option<u32>),
+    /// Reads a note, then has heavy work that waits until the channel's other end is gone.
+    ReadAndWait(String, Arc<Mutex<Receiver<()>>>),
     /// Removes a note when the clock is there.
     DropAt(String, i64),
     /// Names something that is not there.
@@ -57,6 +62,7 @@ pub(crate) const QUOTAS: ServiceQuotas = ServiceQuotas {
     event_source: "toy.test",
     rule: |operation| (operation == "Ask").then_some(QuotaRule::ByResource(LIGHT)),
     groups: || vec![LIGHT, HEAVY],
+    region: None,
 };
 
 pub(crate) struct ToyError(CommonError);
@@ -138,6 +144,12 @@ impl Operation for ToyOperation {
                 let number = *number;
                 let found = call.heavy(move || number.unwrap() * 6).await?;
                 return Ok(Outcome::read_only(Some(found.to_string())));
+            }
+            Ask::ReadAndWait(name, end) => {
+                call.row::<Note>(&note_key(name)).await?;
+                let end = Arc::clone(end);
+                call.heavy(move || end.lock().unwrap().recv().unwrap_err()).await?;
+                return Ok(Outcome::read_only(None));
             }
             Ask::Set(notes) => {
                 for (name, text) in notes {

@@ -37,10 +37,8 @@ async fn owner(call: &mut Call<'_>, user_name: Option<&String>) -> Result<Owner,
 
 /// A fresh secret access key of 40 characters.
 pub(crate) fn fresh_secret(call: &Call<'_>) -> Result<SecretBytes, Fault> {
-    let mut random = call.random::<40>()?;
-    let secret = SecretBytes::new(arn::letters(&random, SECRET_ALPHABET));
-    random.fill(0);
-    Ok(secret)
+    let random = call.random_secret(40)?;
+    Ok(SecretBytes::new(arn::letters(random.expose(), SECRET_ALPHABET)))
 }
 
 /// A new access key and the rows that hold it: the given one, or a fresh one.

@@ -7,7 +7,6 @@ use claviger_api::iam::{
     ListVirtualMFADevicesResponse, MFADevice, VirtualMFADevice,
 };
 use claviger_engine::{Call, Facts, Fault, Outcome, Value, Writes};
-use claviger_secret::SecretBytes;
 
 use super::groups::user_detail;
 use crate::arn::{self, Kind};
@@ -19,6 +18,8 @@ use crate::{Iam, IamError, change, find, shapes, totp};
 
 /// Devices of one user at most.
 const DEVICES_MAX: usize = 8;
+/// Random bytes of a device's seed.
+const SEED_BYTES: usize = 40;
 /// A serial number is an ARN of at most this many characters.
 const SERIAL_MAX: usize = 256;
 /// How many windows of thirty seconds a code may be off when a device is enabled.
@@ -46,17 +47,15 @@ impl IamOperation for CreateVirtualMFADevice {
         call: &mut Call<'_>,
         request: &Self::Request,
     ) -> Result<Outcome<CreateVirtualMFADeviceResponse>, IamError> {
-        let mut random = call.random::<40>()?;
         let device = Device {
             account: call.caller().account().to_owned(),
             name: request.virtual_mfa_device_name.clone(),
             path: arn::path_of(request.path.as_ref()),
-            seed: SecretBytes::from_slice(&random),
+            seed: call.random_secret(SEED_BYTES)?,
             created: call.now(),
             tags: tags::fresh(request.tags.as_ref(), Keys::Exact)?,
             assigned: None,
         };
-        random.fill(0);
         if device.serial().len() > SERIAL_MAX {
             return Err(IamError::validation("The path and name of a device are too long for a serial number."));
         }
@@ -76,6 +75,9 @@ impl IamOperation for CreateVirtualMFADevice {
         let mut writes = Writes::default();
         writes.put(call, key, device)?;
         let mut tally = find::tally(call).await?;
+        if tally.devices >= Kind::User.most() {
+            return Err(IamError::quota("VirtualMFADevicesPerAccount", Kind::User.most()));
+        }
         tally.devices = tally.devices.saturating_add(1);
         change::save_tally(call, &mut writes, tally)?;
         Ok(Outcome::with_writes(response, writes))

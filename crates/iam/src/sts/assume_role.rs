@@ -198,7 +198,7 @@ impl Operation for AssumeRole {
         }
         let passed = issue::passed(call, asked.account, request.policy.as_ref(), request.policy_arns.as_ref()).await?;
         let (tags, transitive) = check(call.caller(), request)?;
-        let packed_policy_size = issue::packed(&passed, &tags)?;
+        let packed_policy_size = issue::packed(&passed, &tags, &[])?;
         let mut writes = Writes::default();
         let (serial, code) = (request.serial_number.as_ref(), request.token_code.as_ref());
         second_factor::check(iam.wrong_codes(), call, &mut writes, serial, code).await?;
@@ -216,6 +216,7 @@ impl Operation for AssumeRole {
             second_factor_at: None,
             provider: None,
             claims: Vec::new(),
+            root_key: None,
         };
         let response = AssumeRoleResponse {
             credentials: Some(issue::credentials(call, &issued)?),

@@ -59,7 +59,12 @@ async fn of_token(call: &mut Call<'_>, access_key_id: &str, token: &str) -> Resu
                 None => return Ok(Presented::Unknown),
             }
         }
-        Subject::User(None) | Subject::Federated { user: None, .. } => None,
+        Subject::User(None) | Subject::Federated { user: None, .. } => {
+            if !is_root_key_active(call, &issued).await? {
+                return Ok(Presented::Unknown);
+            }
+            None
+        }
     };
     let Some((principal, mut traits)) = principal(account, &issued.subject, entity.as_deref()) else {
         return Ok(Presented::Unknown);
@@ -67,6 +72,14 @@ async fn of_token(call: &mut Call<'_>, access_key_id: &str, token: &str) -> Resu
     traits.tags = overridden(traits.tags, &issued.tags);
     traits.session = Some(session(call, &issued).await?);
     Ok(Presented::Known(Box::new(Credential { secret, principal, account: issued.account, traits }), None))
+}
+
+/// Whether the access key by which a root made the session still works: who replaces a key that leaked must be rid of
+/// its sessions too.
+async fn is_root_key_active(call: &mut Call<'_>, issued: &Issued) -> Result<bool, Fault> {
+    let Some(id) = &issued.root_key else { return Ok(false) };
+    let row = call.row::<AccessKey>(&access_key_key(id)).await?;
+    Ok(row.is_some_and(|row| row.record.active && row.record.user.is_none() && row.record.account == issued.account))
 }
 
 /// The caller of a session, with the tags of its role or user. None when the entity is of another kind than the token
@@ -106,7 +119,7 @@ async fn session(call: &mut Call<'_>, issued: &Issued) -> Result<Session, Fault>
         second_factor_at: issued.second_factor_at,
         source_identity: issued.source_identity.clone(),
         federated_provider: issued.provider.clone(),
-        policies: policies(call, issued).await?,
+        policies: policies(call, issued.policy.as_deref(), &issued.policies).await?,
         transitive_tags: issued.tags.iter().filter(|(key, _)| is_transitive(key)).cloned().collect(),
         claims: issued.claims.clone(),
         ..Session::issued_at(issued.at)
@@ -115,15 +128,19 @@ async fn session(call: &mut Call<'_>, issued: &Issued) -> Result<Session, Fault>
 
 /// The session policies, the managed ones as they stand now. One that is gone, or that is not understood, might have
 /// denied: it denies everything.
-async fn policies(call: &mut Call<'_>, issued: &Issued) -> Result<Option<Vec<Arc<Document>>>, Fault> {
-    if issued.policy.is_none() && issued.policies.is_empty() {
+pub(crate) async fn policies(
+    call: &mut Call<'_>,
+    text: Option<&str>,
+    managed: &[String],
+) -> Result<Option<Vec<Arc<Document>>>, Fault> {
+    if text.is_none() && managed.is_empty() {
         return Ok(None);
     }
     let mut found = Vec::new();
-    if let Some(text) = &issued.policy {
+    if let Some(text) = text {
         found.push(Arc::new(documents::compile(text).unwrap_or_else(|_| Document::unreadable(text))));
     }
-    for id in &issued.policies {
+    for id in managed {
         let managed = match call.row::<Policy>(&policy_key(id)).await? {
             None => None,
             Some(policy) => {

@@ -71,15 +71,22 @@ async fn managed(call: &mut Call<'_>, account: AccountId, text: &str) -> Result<
     Ok((found.arn() == text).then(|| named.record.id.clone()))
 }
 
-/// How many percent of their room session policies and tags take; none without either.
-pub(crate) fn packed(passed: &Passed, tags: &[(String, String)]) -> Result<Option<i32>, IamError> {
+/// How many percent of their room session policies and tags take; none without either. The claims of a web identity
+/// that stay with the session must find room there too, or its token would be longer than those that are taken.
+pub(crate) fn packed(
+    passed: &Passed,
+    tags: &[(String, String)],
+    claims: &[(String, Vec<String>)],
+) -> Result<Option<i32>, IamError> {
     let of_tags = tags.iter().fold(0_usize, |sum, (key, value)| sum.saturating_add(key.len() + value.len() + 2));
     if of_tags > PACKED_BYTES_MAX {
         return Err(too_large(Packed::Tags, of_tags, PACKED_BYTES_MAX));
     }
     let bytes = of_tags.saturating_add(passed.bytes);
-    if bytes > PACKED_BYTES_MAX {
-        return Err(too_large(Packed::Policy, bytes, PACKED_BYTES_MAX));
+    let of_claims = claims.iter().flat_map(|(key, values)| std::iter::once(key).chain(values));
+    let all = of_claims.fold(bytes, |sum, text| sum.saturating_add(text.len()).saturating_add(4));
+    if all > PACKED_BYTES_MAX {
+        return Err(too_large(Packed::Policy, all, PACKED_BYTES_MAX));
     }
     Ok((bytes > 0).then(|| percent(bytes, PACKED_BYTES_MAX)).and_then(|percent| i32::try_from(percent).ok()))
 }
@@ -120,7 +127,13 @@ pub(crate) fn tags(
     }
     let mut tags = inherited.to_vec();
     tags.extend(asked.iter().map(|tag| (tag.key.clone(), tag.value.clone())));
-    let keys = inherited.iter().map(|(key, _)| key.clone()).chain(transitive.iter().cloned()).collect();
+    let mut keys: Vec<String> = inherited.iter().map(|(key, _)| key.clone()).collect();
+    for key in transitive {
+        // Each once, however often the request says it: the token must not grow beyond what is taken.
+        if !keys.iter().any(|known| is_same_key(known, key)) {
+            keys.push(key.clone());
+        }
+    }
     Ok((tags, keys))
 }
 
@@ -153,4 +166,67 @@ pub(crate) fn shown_policies(arns: Option<&Vec<PolicyDescriptorType>>) -> Value 
 /// What the audit record shows of session tags.
 pub(crate) fn shown_tags(tags: Option<&Vec<Tag>>) -> Value {
     Value::public_map(tags.into_iter().flatten().map(|tag| (tag.key.as_str(), tag.value.as_str())))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use claviger_api::Timestamp;
+
+    use super::*;
+    use crate::records::golden::keys;
+    use crate::sts::token::Subject;
+
+    fn claims(value: usize) -> Vec<(String, Vec<String>)> {
+        vec![("a.example:aud".to_owned(), vec!["x".repeat(value)])]
+    }
+
+    #[test]
+    fn claims_must_find_room_but_are_not_told() {
+        let tags = vec![("k".repeat(128), "v".repeat(256)); 10];
+        let room = PACKED_BYTES_MAX - 10 * (128 + 256 + 2) - 13 - 8;
+        let told = packed(&Passed::default(), &tags, &[]).unwrap();
+        assert_eq!(told, Some(95));
+        assert_eq!(packed(&Passed::default(), &tags, &claims(room)).unwrap(), told);
+        assert!(packed(&Passed::default(), &tags, &claims(room + 1)).is_err());
+        assert_eq!(packed(&Passed::default(), &[], &claims(1)).unwrap(), None);
+        let empty = vec![("a.example:amr".to_owned(), vec![String::new(); 2_000])];
+        assert!(packed(&Passed::default(), &[], &empty).is_err(), "however little there is in each");
+    }
+
+    #[test]
+    fn transitive_keys_count_once() {
+        let asked = vec![Tag { key: "Team".to_owned(), value: "blue".to_owned() }];
+        let transitive = vec!["Team".to_owned(); 50];
+        let (_, keys) = tags(Some(&asked), Some(&transitive), &[]).unwrap();
+        assert_eq!(keys, ["Team"]);
+    }
+
+    /// The longest token that can be issued is taken again.
+    #[tokio::test]
+    async fn no_token_is_too_long() {
+        let keys = keys().await;
+        let tags: Tags = (0..50).map(|number| (format!("{number:079}"), String::new())).collect();
+        let passed = Passed::default();
+        assert!(packed(&passed, &tags, &[]).is_ok());
+        let issued = Issued {
+            account: "111122223333".to_owned(),
+            subject: Subject::Role { id: "AROAABCDEFGHIJKLMNOPQ".to_owned(), name: "x".repeat(64) },
+            at: Timestamp::from_seconds(0),
+            until: Timestamp::from_seconds(3_600),
+            policy: None,
+            policies: vec!["ANPAABCDEFGHIJKLMNOPQ".to_owned(); POLICIES_MAX],
+            transitive: tags.iter().map(|(key, _)| key.clone()).collect(),
+            tags,
+            source_identity: Some("x".repeat(64)),
+            second_factor_at: Some(Timestamp::from_seconds(0)),
+            provider: Some("x".repeat(300)),
+            claims: Vec::new(),
+            root_key: None,
+        };
+        let secret = claviger_secret::SecretBytes::zeroed(40);
+        let token = token::seal(&keys, "ASIAABCDEFGHIJKLMNOP", &secret, &issued).unwrap();
+        assert!(token::open(&keys, "ASIAABCDEFGHIJKLMNOP", &token).is_some(), "{}", token.len());
+    }
 }

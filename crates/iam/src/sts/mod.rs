@@ -3,13 +3,13 @@
 //! Start at `token.rs` (what a session is), then `assume_role.rs` (who gets one), then `credential.rs` (what it is worth
 //! later).
 
-mod assume_role;
+pub(crate) mod assume_role;
 pub(crate) mod credential;
 mod error;
 mod information;
-mod issue;
+pub(crate) mod issue;
 mod second_factor;
-mod session_token;
+pub(crate) mod session_token;
 mod token;
 pub(crate) mod trust;
 mod web_identity;
@@ -20,9 +20,11 @@ use claviger_engine::{Answer, ApiError as _, Call, CallMeta, Caller, CommonError
 use claviger_policy::PrincipalKind;
 use claviger_secret::event;
 
+pub(crate) use assume_role::Asked as AskedRole;
 pub use error::{Packed, StsError};
 pub(crate) use second_factor::WrongCodes;
 pub(crate) use web_identity::KeySets;
+pub use web_identity::believed_claims;
 
 use crate::caller_identity::GetCallerIdentity;
 use crate::{Iam, IamError};
@@ -36,7 +38,7 @@ fn issue_time(call: &Call<'_>) -> Timestamp {
 }
 
 /// The sessions that a user made of its own credentials may call but a few operations of STS.
-fn demand_all_of_sts(caller: &Caller) -> Result<(), IamError> {
+pub(crate) fn demand_all_of_sts(caller: &Caller) -> Result<(), IamError> {
     if caller.traits().session.is_none() || caller.principal().kind() == PrincipalKind::RoleSession {
         return Ok(());
     }

@@ -19,33 +19,41 @@ const WRONG_CODE: &str = "MultiFactorAuthentication failed with invalid MFA one 
 /// time, so that guessing takes months.
 const WRONG_MAX: u32 = 10;
 const PERIOD_SECONDS: i64 = 300;
-/// Users whose wrong codes are counted at once at most.
-const USERS_MAX: usize = 10_000;
+/// Users of one account whose wrong codes are counted at once at most: as many as it may have.
+const USERS_MAX: usize = 5_000;
 
-/// Wrong codes, by the user's unique id: the period that they fell into and how many there were. A restart forgets them.
+/// Wrong codes of this period, by account and the user's unique id. A restart forgets them.
 #[derive(Debug, Default)]
-pub(crate) struct WrongCodes(Mutex<HashMap<String, (i64, u32)>>);
+pub(crate) struct WrongCodes(Mutex<HashMap<String, OfAccount>>);
+
+/// The wrong codes of an account's users in one period.
+#[derive(Debug, Default)]
+struct OfAccount {
+    period: i64,
+    users: HashMap<String, u32>,
+}
 
 impl WrongCodes {
     /// Whether a code of this user may be looked at, by the wall clock's seconds.
-    fn may_try(&self, user: &str, now: i64) -> bool {
-        let period = now.div_euclid(PERIOD_SECONDS);
-        let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if counted.len() >= USERS_MAX {
-            counted.retain(|_, (of, _)| *of == period);
-        }
-        match counted.get(user) {
-            Some((of, wrong)) if *of == period => *wrong < WRONG_MAX,
+    fn may_try(&self, account: &str, user: &str, now: i64) -> bool {
+        let counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_account = counted.get(account).filter(|of| of.period == now.div_euclid(PERIOD_SECONDS));
+        of_account.is_none_or(|of| match of.users.get(user) {
+            Some(wrong) => *wrong < WRONG_MAX,
             // Whoever cannot be counted must wait.
-            _ => counted.len() < USERS_MAX,
-        }
+            None => of.users.len() < USERS_MAX,
+        })
     }
 
-    fn note(&self, user: &str, now: i64) {
+    fn note(&self, account: &str, user: &str, now: i64) {
         let period = now.div_euclid(PERIOD_SECONDS);
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_user = counted.entry(user.to_owned()).or_insert((period, 0));
-        *of_user = if of_user.0 == period { (period, of_user.1.saturating_add(1)) } else { (period, 1) };
+        // There are as many accounts as the operator made.
+        counted.retain(|_, of| of.period == period);
+        let of_account = counted.entry(account.to_owned()).or_default();
+        of_account.period = period;
+        let wrong = of_account.users.entry(user.to_owned()).or_default();
+        *wrong = wrong.saturating_add(1);
     }
 }
 
@@ -82,13 +90,13 @@ pub(crate) async fn check(
         return denied(NO_DEVICE);
     }
     let now = call.wall().seconds();
-    if !wrong_codes.may_try(user.as_str(), now) {
+    if !wrong_codes.may_try(&account, user.as_str(), now) {
         return denied(WRONG_CODE);
     }
     if mfa::spend_code(call, writes, (&account, user.as_str()), serial, code).await? {
         return Ok(true);
     }
-    wrong_codes.note(user.as_str(), now);
+    wrong_codes.note(&account, user.as_str(), now);
     denied(WRONG_CODE)
 }
 
@@ -96,26 +104,32 @@ pub(crate) async fn check(
 mod tests {
     use super::*;
 
+    const A: &str = "111122223333";
+    const B: &str = "444455556666";
+
     #[test]
     fn guessing_is_bounded_for_each_user_by_itself() {
         let codes = WrongCodes::default();
         for _ in 0..WRONG_MAX {
-            assert!(codes.may_try("one", 299));
-            codes.note("one", 0);
+            assert!(codes.may_try(A, "one", 299));
+            codes.note(A, "one", 0);
         }
-        assert!(!codes.may_try("one", 299) && codes.may_try("two", 299));
-        assert!(codes.may_try("one", 300), "the next period");
-        codes.note("one", 300);
-        assert!(codes.may_try("one", 300));
+        assert!(!codes.may_try(A, "one", 299) && codes.may_try(A, "two", 299));
+        assert!(codes.may_try(A, "one", 300), "the next period");
+        codes.note(A, "one", 300);
+        assert!(codes.may_try(A, "one", 300));
     }
 
     #[test]
-    fn the_count_of_users_is_bounded() {
+    fn an_account_with_many_users_shuts_out_nobody_elsewhere() {
         let codes = WrongCodes::default();
         for user in 0..USERS_MAX {
-            codes.note(&user.to_string(), 0);
+            codes.note(A, &user.to_string(), 0);
         }
-        assert!(codes.may_try("7", 0) && !codes.may_try("another", 0));
-        assert!(codes.may_try("another", 300), "those of the last period are forgotten");
+        assert!(codes.may_try(A, "7", 0) && !codes.may_try(A, "another", 0));
+        assert!(codes.may_try(B, "another", 0));
+        assert!(codes.may_try(A, "another", 300), "those of the last period are forgotten");
+        codes.note(B, "another", 300);
+        assert_eq!(codes.0.lock().map(|counted| counted.len()).ok(), Some(1));
     }
 }

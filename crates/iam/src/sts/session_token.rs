@@ -22,7 +22,7 @@ use crate::{Iam, IamError};
 const SECONDS: i64 = 43_200;
 
 /// Only a long-term access key gives these credentials.
-fn demand_long_term(caller: &Caller, name: &str) -> Result<(), IamError> {
+pub(crate) fn demand_long_term(caller: &Caller, name: &str) -> Result<(), IamError> {
     if caller.traits().session.is_none() {
         return Ok(());
     }
@@ -55,6 +55,7 @@ fn issued(call: &Call<'_>, subject: Subject, asked: Option<i32>) -> Issued {
         second_factor_at: None,
         provider: None,
         claims: Vec::new(),
+        root_key: root.then(|| caller.access_key_id().to_owned()),
     }
 }
 
@@ -161,7 +162,7 @@ impl Operation for GetFederationToken {
         let account = call.caller().principal().account();
         let passed = issue::passed(call, account, request.policy.as_ref(), request.policy_arns.as_ref()).await?;
         let (tags, _) = issue::tags(request.tags.as_ref(), None, &[])?;
-        let packed = issue::packed(&passed, &tags)?;
+        let packed = issue::packed(&passed, &tags, &[])?;
         let subject = Subject::Federated { user: user(call.caller()), name: request.name.clone() };
         let issued = Issued {
             policy: passed.policy,

@@ -47,6 +47,9 @@ pub(crate) struct Issued {
     pub(crate) provider: Option<String>,
     /// What remains of its claims: condition keys with their values.
     pub(crate) claims: Vec<(String, Vec<String>)>,
+    /// The access key by which a root made the session for itself or vouched: it is worth nothing without. Version 1
+    /// did not say, so its sessions of roots are worth nothing any more.
+    pub(crate) root_key: Option<String>,
 }
 
 /// The token of a session with this access key.
@@ -56,7 +59,7 @@ pub(crate) fn seal(
     secret: &SecretBytes,
     issued: &Issued,
 ) -> Result<String, Fault> {
-    let plaintext = SecretBytes::new(encode(secret, issued));
+    let plaintext = encode(secret, issued);
     Ok(STANDARD.encode(keys.seal(PURPOSE, access_key_id.as_bytes(), plaintext.expose())?))
 }
 
@@ -69,10 +72,10 @@ pub(crate) fn open(keys: &DomainKeys, access_key_id: &str, token: &str) -> Optio
     decode(plaintext.expose()).ok()
 }
 
-fn encode(secret: &SecretBytes, issued: &Issued) -> Vec<u8> {
+fn encode(secret: &SecretBytes, issued: &Issued) -> SecretBytes {
     let Issued { account, subject, at, until, policy, policies, tags, transitive, .. } = issued;
-    let Issued { source_identity, second_factor_at, provider, claims, .. } = issued;
-    let mut writer = Writer::record(KIND, 1);
+    let Issued { source_identity, second_factor_at, provider, claims, root_key, .. } = issued;
+    let mut writer = Writer::record(KIND, 2);
     writer.bytes(secret.expose());
     writer.text(account);
     match subject {
@@ -104,11 +107,12 @@ fn encode(secret: &SecretBytes, issued: &Issued) -> Vec<u8> {
         writer.text(key);
         write_texts(writer, values);
     });
-    writer.finish()
+    writer.option(root_key.as_ref(), |writer, key| writer.text(key));
+    writer.finish_secret()
 }
 
 fn decode(bytes: &[u8]) -> Result<(SecretBytes, Issued), BadRecord> {
-    let (mut reader, _) = Reader::record(bytes, KIND, 1)?;
+    let (mut reader, version) = Reader::record(bytes, KIND, 2)?;
     let secret = SecretBytes::from_slice(reader.bytes()?);
     let account = text(&mut reader)?;
     let subject = match reader.u8()? {
@@ -130,6 +134,7 @@ fn decode(bytes: &[u8]) -> Result<(SecretBytes, Issued), BadRecord> {
         second_factor_at: reader.option(|reader| Ok(Timestamp::from_millis(reader.i64()?)))?,
         provider: reader.option(text)?,
         claims: reader.list(|reader| Ok((text(reader)?, reader.list(text)?)))?,
+        root_key: if version == 1 { None } else { reader.option(text)? },
     };
     reader.end()?;
     Ok((secret, issued))
@@ -167,6 +172,7 @@ mod tests {
             second_factor_at: Some(time(-60)),
             provider: Some("arn:aws:iam::111122223333:oidc-provider/a.example".to_owned()),
             claims: vec![("a.example:aud".to_owned(), vec!["one".to_owned(), "two".to_owned()])],
+            root_key: None,
         }
     }
 
@@ -181,6 +187,7 @@ mod tests {
             second_factor_at: None,
             provider: None,
             claims: Vec::new(),
+            root_key: None,
             ..of_role()
         }
     }
@@ -195,10 +202,17 @@ mod tests {
         ]
     }
 
+    /// The same and one that version 1 could not hold, as they are written now.
+    fn current() -> Vec<(String, Issued)> {
+        let root = Issued { root_key: Some("AKIAABCDEFGHIJKLMNOP".to_owned()), ..plain(Subject::User(None)) };
+        let all = all().into_iter().map(|(name, issued)| (format!("{name}-2"), issued));
+        all.chain([("session-root-key-2".to_owned(), root)]).collect()
+    }
+
     #[tokio::test]
     async fn what_is_sealed_opens() {
         let keys = keys().await;
-        for (name, issued) in all() {
+        for (name, issued) in current() {
             let token = seal(&keys, ID, &secret(), &issued).unwrap();
             let (read, found) = open(&keys, ID, &token).unwrap();
             assert_eq!((read.expose(), &found), (secret().expose(), &issued), "{name}");
@@ -209,10 +223,15 @@ mod tests {
     #[tokio::test]
     async fn tokens_of_earlier_releases_open() {
         let keys = keys().await;
-        for (name, issued) in all() {
-            let token = STANDARD.encode(file(name));
+        let first = all().into_iter().map(|(name, issued)| (name.to_owned(), issued));
+        for (name, issued) in first.chain(current()) {
+            let token = STANDARD.encode(file(&name));
             let (read, found) = open(&keys, ID, &token).unwrap();
             assert_eq!((read.expose(), &found), (secret().expose(), &issued), "{name}");
+            if name.ends_with("-2") {
+                let plaintext = keys.open(PURPOSE, ID.as_bytes(), &file(&name)).unwrap();
+                assert_eq!(plaintext.expose(), encode(&secret(), &issued).expose(), "{name} is written so");
+            }
         }
     }
 
@@ -220,8 +239,8 @@ mod tests {
     #[ignore = "makes golden files for formats that are new"]
     async fn make() {
         let keys = keys().await;
-        for (name, issued) in all() {
-            keep(name, STANDARD.decode(seal(&keys, ID, &secret(), &issued).unwrap()).unwrap());
+        for (name, issued) in current() {
+            keep(&name, STANDARD.decode(seal(&keys, ID, &secret(), &issued).unwrap()).unwrap());
         }
     }
 
@@ -252,18 +271,20 @@ mod tests {
         }
         let long = "A".repeat(TOKEN_MAX + 4);
         assert!(open(&keys, ID, &long).is_none());
-        let other =
-            STANDARD.encode(keys.seal("claviger other v1", ID.as_bytes(), &encode(&secret(), &of_role())).unwrap());
+        let other = STANDARD
+            .encode(keys.seal("claviger other v1", ID.as_bytes(), encode(&secret(), &of_role()).expose()).unwrap());
         assert!(open(&keys, ID, &other).is_none(), "sealed for another purpose");
         assert!(!token.contains("secret") && STANDARD.decode(&token).unwrap().windows(6).all(|part| part != b"secret"));
     }
 
     #[test]
     fn a_plaintext_cut_short_is_none() {
-        let bytes = encode(&secret(), &of_role());
-        assert!(decode(&bytes).is_ok());
-        for at in 0..bytes.len() {
-            assert!(decode(&bytes[..at]).is_err(), "cut at {at}");
+        for (name, issued) in current() {
+            let bytes = encode(&secret(), &issued);
+            assert!(decode(bytes.expose()).is_ok());
+            for at in 0..bytes.len() {
+                assert!(decode(&bytes.expose()[..at]).is_err(), "{name} cut at {at}");
+            }
         }
     }
 }

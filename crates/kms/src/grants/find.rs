@@ -1,5 +1,7 @@
 //! Which grants allow a request: a few short scans, however many grants the key has.
 
+use std::borrow::Cow;
+
 use claviger_api::kms::GrantOperation;
 use claviger_engine::{Call, Fault, RowKey};
 use claviger_policy::{Principal, PrincipalKind, PrincipalName};
@@ -27,7 +29,7 @@ pub(crate) enum Use<'a> {
     /// A grant to somebody else.
     Delegate {
         /// What the new grant allows.
-        operations: &'a [GrantOperation],
+        operations: Cow<'a, [GrantOperation]>,
         /// What encryption context the new grant demands.
         constraint: Constraint,
         /// For which resource a service must call by the new grant.
@@ -90,6 +92,25 @@ pub(crate) async fn reaching(
                 bound_to: grant.grantee.id,
                 actions: grant.operations.into_iter().map(action).collect(),
             });
+        }
+    }
+    Ok(found)
+}
+
+/// Grants of the key to the caller for the operation asked for, up to this many for each name that the caller has,
+/// whatever their constraints: for explaining only, nothing is allowed by them.
+///
+/// # Errors
+/// A [`Fault`] when the store does not answer.
+pub(crate) async fn others(call: &mut Call<'_>, key: &Key, asked: &Use<'_>, most: usize) -> Result<Vec<Grant>, Fault> {
+    let mut found: Vec<Grant> = Vec::new();
+    for holder in names(call.caller().principal()) {
+        let start = granted_key(&key.region, &key.id, &granted(&holder, asked.operation()));
+        for (row, _) in call.rows::<Listed>(&start, None, most).await? {
+            // The id of the grant is the last part of an index row.
+            let Some(id) = row.rest().rsplit(['/', '.']).next() else { continue };
+            let grant = call.row::<Grant>(&grant_key(&key.region, &key.id, id)).await?;
+            found.extend(grant.map(|row| Grant::clone(&row.record)));
         }
     }
     Ok(found)

@@ -445,7 +445,7 @@ mod tests {
         let operations = [GrantOperation::Decrypt];
         let delegate = |source_arn| {
             let constraint = Constraint::Subset(context.clone());
-            Use::Delegate { operations: &operations, constraint, source_arn }
+            Use::Delegate { operations: (&operations[..]).into(), constraint, source_arn }
         };
         let decrypt = || Use::of(GrantOperation::Decrypt, Some(&context));
         for (asked, caller, allowed) in [

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use claviger_api::kms::{DryRunModifierType, EncryptionAlgorithmSpec, KeySpec};
-use claviger_crypto::{EncryptionContext, Header, KeyMaterial, MaterialId, OaepHash};
+use claviger_crypto::{BadBlob, EncryptionContext, Header, KeyMaterial, MaterialId, OaepHash};
 use claviger_engine::Value;
 use claviger_engine::{Audited, Call, CommonError, Facts, Fault};
 use claviger_policy::{Subject, absent_resource_message};
@@ -19,7 +19,20 @@ use crate::state::pending_import;
 /// An encryption context as the request carries it.
 pub(crate) type Pairs = BTreeMap<String, String>;
 
-pub(crate) fn context(pairs: Option<&Pairs>) -> EncryptionContext {
+/// Bytes of all names and values of an encryption context at most (reference/lifecycle.md: about 8 KB).
+const CONTEXT_BYTES_MAX: usize = 8_192;
+
+/// Refuses an encryption context that is too long, before any policy or grant is asked about it: what that costs grows
+/// with its length.
+pub(crate) fn demand_context(pairs: Option<&Pairs>) -> Result<(), KmsError> {
+    let bytes: usize = pairs.into_iter().flatten().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes <= CONTEXT_BYTES_MAX {
+        return Ok(());
+    }
+    Err(KmsError::validation(format!("EncryptionContext has {bytes} bytes; it can have at most {CONTEXT_BYTES_MAX}.")))
+}
+
+fn context(pairs: Option<&Pairs>) -> EncryptionContext {
     EncryptionContext::canonical(pairs.into_iter().flatten().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
@@ -101,7 +114,7 @@ impl<'a> Method<'a> {
         let oaep = self.demand(key.key())?;
         let current = current(call, key).await?;
         let Some((hash, plaintext_bytes_max)) = oaep else {
-            let ciphertext = seal(&current.record.material, &context(self.pairs), plaintext.expose())?;
+            let ciphertext = seal(&current.record.material, self.pairs, plaintext.expose())?;
             return Ok((ciphertext, Some(current.record.id)));
         };
         if plaintext.len() > plaintext_bytes_max {
@@ -138,7 +151,7 @@ impl<'a> Method<'a> {
                 let row = material(call, key, &header.material_id).await?;
                 let symmetric = row.record.material.symmetric().ok_or(Fault::Cryptography)?;
                 let opened = symmetric.open(ciphertext, &context(self.pairs));
-                Ok((opened.map_err(|_| KmsError::InvalidCiphertext)?, Some(header.material_id)))
+                Ok((opened.map_err(unopened)?, Some(header.material_id)))
             }
             Some((hash, _)) => {
                 let current = current(call, &source.key).await?;
@@ -155,9 +168,19 @@ impl<'a> Method<'a> {
 }
 
 /// The blob of this plaintext under this material of a symmetric key.
-pub(crate) fn seal(material: &KeyMaterial, context: &EncryptionContext, plaintext: &[u8]) -> Result<Vec<u8>, KmsError> {
+pub(crate) fn seal(material: &KeyMaterial, pairs: Option<&Pairs>, plaintext: &[u8]) -> Result<Vec<u8>, KmsError> {
     let symmetric = material.symmetric().ok_or(Fault::Cryptography)?;
-    symmetric.seal(context, plaintext).map_err(|error| Fault::from(error).into())
+    symmetric.seal(&context(pairs), plaintext).map_err(|error| Fault::from(error).into())
+}
+
+/// A ciphertext that does not open is the client's doing, a library that fails is ours.
+fn unopened(error: BadBlob) -> KmsError {
+    match error {
+        BadBlob::LibraryFailed => Fault::Cryptography.into(),
+        BadBlob::Malformed | BadBlob::UnknownVersion(_) | BadBlob::OtherMaterial | BadBlob::NotAuthentic => {
+            KmsError::InvalidCiphertext
+        }
+    }
 }
 
 /// The key that a ciphertext is to be opened with.

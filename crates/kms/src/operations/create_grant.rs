@@ -78,7 +78,7 @@ impl KeyOperation for CreateGrant {
     fn granted(request: &Self::Request) -> Option<Use<'_>> {
         let constraint = constraint(request.constraints.as_ref()).ok()?;
         let source_arn = request.constraints.as_ref().and_then(|constraints| constraints.source_arn.as_deref());
-        Some(Use::Delegate { operations: &request.operations, constraint, source_arn })
+        Some(Use::Delegate { operations: request.operations.as_slice().into(), constraint, source_arn })
     }
 
     async fn perform(

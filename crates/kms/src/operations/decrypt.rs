@@ -5,11 +5,12 @@ use claviger_api::Valid;
 use claviger_api::kms::{DecryptRequest, DecryptResponse, GrantOperation};
 use claviger_crypto::Header;
 use claviger_engine::{
-    Audited, Authorized, Call, Charge, Facts, Grant, Named, Operation, OperationRow, Outcome, Question,
+    Audited, Authorized, Call, Charge, Facts, Grant, Named, Operation, OperationRow, Outcome, Question, RecordedCall,
 };
 
 use super::cipher::{
-    Method, Source, cipher_parameters, demand_ciphertext, demand_key_id, ignores_ciphertext, show_material, source,
+    Method, Source, cipher_parameters, demand_ciphertext, demand_context, demand_key_id, ignores_ciphertext,
+    show_material, source,
 };
 use crate::algorithms::oaep_hash;
 use crate::grants::{self, Use, token};
@@ -29,6 +30,7 @@ impl Operation for Decrypt {
     const ROW: OperationRow = row("Decrypt", true);
 
     async fn resolve(call: &mut Call<'_>, kms: &Kms, request: &Self::Request) -> Result<Source, KmsError> {
+        demand_context(request.encryption_context.as_ref())?;
         token::demand(call, request.grant_tokens.as_ref())?;
         demand_key_id(request.encryption_algorithm, request.key_id.as_deref())?;
         let ciphertext = if ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_ref())? {
@@ -93,6 +95,10 @@ impl Operation for Decrypt {
             // AWS leaves it out for recipients.
             key_material_id: material.filter(|_| recipient.is_none()).map(|id| id.to_string()),
         }))
+    }
+
+    fn recorded(kms: &Kms, source: &Source, call: &RecordedCall<'_>) {
+        kms.uses.note(Self::ROW.name, source.key.key(), call);
     }
 
     fn audited(

@@ -10,7 +10,7 @@ use claviger_engine::Value;
 use claviger_engine::{Audited, Call, Facts, Fault, Outcome};
 use claviger_secret::SecretBytes;
 
-use super::cipher::{Method, Pairs, context, seal, show_material, with_context};
+use super::cipher::{Method, Pairs, seal, show_material, with_context};
 use super::key_use::{current, demand};
 use crate::KmsError;
 use crate::algorithms::Algorithm;
@@ -156,7 +156,7 @@ async fn generate(
     let current = current(call, key).await?;
     // Keys come from the library's own generator, never from the injected chance.
     let plaintext = SystemRandom.secret(length).map_err(Fault::from)?;
-    let ciphertext = seal(&current.record.material, &context(pairs), plaintext.expose())?;
+    let ciphertext = seal(&current.record.material, pairs, plaintext.expose())?;
     Ok(Made { plaintext, ciphertext, material_id: current.record.id.to_string() })
 }
 

@@ -8,7 +8,7 @@ use claviger_api::kms::{
 use claviger_crypto::{DataKeyPair, MaterialSpec};
 use claviger_engine::{Audited, Call, Charge, Facts, Fault, Outcome, Value};
 
-use super::cipher::{Method, Pairs, context, seal, with_context};
+use super::cipher::{Method, Pairs, seal, with_context};
 use super::key_use::{current, demand, is_heavy_to_make};
 use crate::algorithms::{Algorithm, data_key_pair};
 use crate::find::{Forms, NamedKey};
@@ -181,7 +181,7 @@ async fn generate(call: &mut Call<'_>, key: &NamedKey, asked: &Asked<'_>) -> Res
         DataKeyPair::generate(spec)
     };
     let pair = pair.map_err(Fault::from)?;
-    let ciphertext = seal(&current.record.material, &context(asked.pairs), pair.private_key.expose())?;
+    let ciphertext = seal(&current.record.material, asked.pairs, pair.private_key.expose())?;
     Ok(Made { pair, ciphertext, material_id: current.record.id.to_string() })
 }
 

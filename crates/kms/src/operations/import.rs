@@ -230,7 +230,11 @@ fn demand_symmetric_only(key: &Key, request: &ImportKeyMaterialRequest) -> Resul
 }
 
 /// The material of the request, taken out of its wrapping in the pool for heavy work.
-async fn unwrapped(call: &Call<'_>, key: &Key, request: &ImportKeyMaterialRequest) -> Result<KeyMaterial, KmsError> {
+async fn unwrapped(
+    call: &mut Call<'_>,
+    key: &Key,
+    request: &ImportKeyMaterialRequest,
+) -> Result<KeyMaterial, KmsError> {
     let ticket = read(call, key, &request.import_token)?;
     ticket.way.demand_fit(key)?;
     let key_id = KeyId::parse(&key.id).map_err(|_| Fault::Cryptography)?;

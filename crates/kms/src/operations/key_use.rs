@@ -48,7 +48,7 @@ pub(crate) const fn is_heavy_to_make(spec: MaterialSpec) -> bool {
 /// Does the work with the key pair: at once when it is quick, else in the pool for heavy work, where the caller's
 /// account has its share.
 pub(crate) async fn with_pair<T: Send + 'static>(
-    call: &Call<'_>,
+    call: &mut Call<'_>,
     material: &Row<Material>,
     work: impl FnOnce(&PairMaterial) -> Result<T, KeyUseError> + Send + 'static,
 ) -> Result<T, KmsError> {

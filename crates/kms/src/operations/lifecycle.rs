@@ -22,6 +22,7 @@ use crate::records::{
     Alias, Key, KeyState, Listed, Material, alias_key, alias_of_key, facts_key, listed_key, material_key, materials_of,
 };
 use crate::state::Permits;
+use crate::usage::{AsksLastUse, LastUse, last_use_key};
 
 /// The waiting period in days: shortest, longest, and the one of a request that names none.
 const WINDOW_DAYS: (i32, i32, i32) = (7, 30, 30);
@@ -34,7 +35,7 @@ const MATERIALS: usize = 8;
 pub(crate) const SERVICE: &str = "kms";
 
 macro_rules! switch {
-    ($name:ident, $request:ty, $text:literal, $action:literal, $state:expr) => {
+    ($name:ident, $request:ty, $text:literal, $action:literal, $state:expr, $asks:expr) => {
         pub(crate) struct $name;
 
         impl KeyOperation for $name {
@@ -47,6 +48,7 @@ macro_rules! switch {
             const READ_ONLY: bool = false;
             const SHOWS_KEY: bool = true;
             const PERMITS: Permits = Permits::HasMaterial;
+            const ASKS_LAST_USE: AsksLastUse = $asks;
 
             fn key_id(request: &Self::Request) -> &str {
                 &request.key_id
@@ -68,8 +70,8 @@ macro_rules! switch {
     };
 }
 
-switch!(EnableKey, EnableKeyRequest, "EnableKey", "kms:EnableKey", KeyState::Enabled);
-switch!(DisableKey, DisableKeyRequest, "DisableKey", "kms:DisableKey", KeyState::Disabled);
+switch!(EnableKey, EnableKeyRequest, "EnableKey", "kms:EnableKey", KeyState::Enabled, AsksLastUse::No);
+switch!(DisableKey, DisableKeyRequest, "DisableKey", "kms:DisableKey", KeyState::Disabled, AsksLastUse::InConditions);
 
 pub(crate) struct UpdateKeyDescription;
 
@@ -108,6 +110,7 @@ impl KeyOperation for ScheduleKeyDeletion {
     const CROSS_ACCOUNT: bool = false;
     const READ_ONLY: bool = false;
     const PERMITS: Permits = Permits::NotPendingDeletion;
+    const ASKS_LAST_USE: AsksLastUse = AsksLastUse::InConditions;
 
     fn key_id(request: &Self::Request) -> &str {
         &request.key_id
@@ -322,6 +325,10 @@ async fn delete(call: &mut Call<'_>, due: Timestamp, region: &str, id: &str) -> 
         writes.delete(listed);
     }
     writes.delete(facts);
+    let last_use = last_use_key(region, id);
+    if call.row::<LastUse>(&last_use).await?.is_some() {
+        writes.delete(last_use);
+    }
     if let Some(counted) = key_count::one_less(call, region, &key.account, id).await? {
         counted.put(call, &mut writes)?;
     }

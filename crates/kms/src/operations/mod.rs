@@ -12,6 +12,7 @@ pub(crate) mod generate_random;
 pub(crate) mod import;
 pub(crate) mod key_use;
 pub(crate) mod keys;
+pub(crate) mod last_usage;
 pub(crate) mod lifecycle;
 pub(crate) mod list_grants;
 pub(crate) mod listing;

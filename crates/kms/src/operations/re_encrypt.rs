@@ -4,10 +4,12 @@ use claviger_api::Valid;
 use claviger_api::kms::{GrantOperation, ReEncryptRequest, ReEncryptResponse};
 use claviger_engine::Value;
 use claviger_engine::{
-    Audited, Authorized, Call, Charge, Facts, Grant, Named, Operation, OperationRow, Outcome, Question,
+    Audited, Authorized, Call, Charge, Facts, Grant, Named, Operation, OperationRow, Outcome, Question, RecordedCall,
 };
 
-use super::cipher::{Method, Source, demand_ciphertext, demand_key_id, ignores_ciphertext, source, with_context};
+use super::cipher::{
+    Method, Source, demand_ciphertext, demand_context, demand_key_id, ignores_ciphertext, source, with_context,
+};
 use crate::find::{Forms, NamedKey, find};
 use crate::grants::{self, Use, token};
 use crate::operation::{row, unless_dry_run};
@@ -37,6 +39,8 @@ impl Operation for ReEncrypt {
     const ROW: OperationRow = row("ReEncrypt", true);
 
     async fn resolve(call: &mut Call<'_>, _: &Kms, request: &Self::Request) -> Result<Sides, KmsError> {
+        demand_context(request.source_encryption_context.as_ref())?;
+        demand_context(request.destination_encryption_context.as_ref())?;
         token::demand(call, request.grant_tokens.as_ref())?;
         demand_key_id(request.source_encryption_algorithm, request.source_key_id.as_deref())?;
         let ciphertext = if ignores_ciphertext(request.dry_run, request.dry_run_modifiers.as_ref())? {
@@ -116,6 +120,13 @@ impl Operation for ReEncrypt {
             source_key_material_id: source_material.map(|id| id.to_string()),
             destination_key_material_id: destination_material.map(|id| id.to_string()),
         }))
+    }
+
+    fn recorded(kms: &Kms, sides: &Sides, call: &RecordedCall<'_>) {
+        kms.uses.note(Self::ROW.name, sides.source.key.key(), call);
+        if let Ok(destination) = &sides.destination {
+            kms.uses.note(Self::ROW.name, destination.key(), call);
+        }
     }
 
     fn audited(

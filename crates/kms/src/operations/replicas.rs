@@ -13,7 +13,8 @@ use claviger_api::kms::{
 };
 use claviger_engine::Value;
 use claviger_engine::{
-    Audited, Authorized, Call, Charge, Facts, Fault, Operation, OperationRow, Outcome, Question, Row, Writes,
+    Audited, Authorized, Call, Charge, Facts, Fault, Operation, OperationRow, Outcome, Question, RecordElsewhere, Row,
+    Writes,
 };
 
 use super::create_key::account_question;
@@ -110,6 +111,33 @@ impl Operation for ReplicateKey {
         writes.put(call, facts_key(&replica.region, &replica.id), replica)?;
         writes.put(call, facts_key(&changed.region, &changed.id), changed)?;
         Ok(Outcome::with_writes(response, writes))
+    }
+
+    /// The replica comes to be in its own Region.
+    fn elsewhere(
+        request: &Self::Request,
+        primary: &NamedKey,
+        response: &ReplicateKeyResponse,
+    ) -> Option<RecordElsewhere> {
+        let (key, replica) = (primary.key(), response.replica_key_metadata.as_ref()?);
+        let (arn, text) = (replica.arn.clone()?, Value::public_text);
+        let shown = key_parameter(&replica.key_id).with("arn", text(&arn));
+        let audited = Audited {
+            request_parameters: Value::object([
+                ("description", text(request.description.as_deref().unwrap_or_default())),
+                ("keyUsage", text(key.usage.as_str())),
+                ("keySpec", text(key.spec.as_str())),
+                ("customerMasterKeySpec", text(key.spec.as_str())),
+                ("origin", text(key.origin.as_str())),
+                ("multiRegion", Value::from(true)),
+                ("bypassPolicyLockoutSafetyCheck", (request.bypass_policy_lockout_safety_check == Some(true)).into()),
+                ("policy", request.policy.as_deref().map_or(Value::Null, text)),
+            ]),
+            response_elements: Value::object([("keyMetadata", shown)]),
+            resources: vec![(arn, key.account.clone())],
+            ..Audited::default()
+        };
+        Some(RecordElsewhere { name: "CreateKey", region: request.replica_region.clone(), audited })
     }
 
     fn audited(
@@ -405,6 +433,13 @@ impl Operation for UpdatePrimaryRegion {
         rotation::resume(call, &mut writes, &changed).await?;
         writes.put(call, facts_key(&changed.region, &changed.id), changed)?;
         Ok(Outcome::with_writes((), writes))
+    }
+
+    /// The new primary's Region has a record too (reference/events.md: without resources).
+    fn elsewhere(request: &Self::Request, keys: &Succession, response: &()) -> Option<RecordElsewhere> {
+        let mut audited = Audited::default();
+        Self::audited(request, Some(keys), Some(response), &mut audited);
+        Some(RecordElsewhere { name: Self::ROW.name, region: request.primary_region.clone(), audited })
     }
 
     fn audited(request: &Self::Request, keys: Option<&Succession>, response: Option<&()>, audited: &mut Audited) {

@@ -14,7 +14,7 @@ use crate::operation::{KeyOperation, key_parameter, row, unless_dry_run};
 use crate::state::Permits;
 use crate::{Kms, KmsError};
 
-const RETIRE: &str = "kms:RetireGrant";
+pub(crate) const RETIRE: &str = "kms:RetireGrant";
 
 pub(crate) struct RetireGrant;
 
@@ -91,7 +91,7 @@ impl Operation for RetireGrant {
 
 /// Who may retire it: the retiring principal, the grantee if the grant says so, and the account that made it (its root
 /// user, and whom its policies allow).
-fn retirers(grant: &Grant) -> Vec<claviger_engine::Grant> {
+pub(crate) fn retirers(grant: &Grant) -> Vec<claviger_engine::Grant> {
     let grantee = Some(&grant.grantee).filter(|_| grant.operations.contains(&GrantOperation::RetireGrant));
     let holders = grant.retiring.iter().chain(grantee).map(|holder| (holder.name.clone(), holder.id.clone()));
     let issuer = AccountId::parse(&grant.issuer).map(|account| (PrincipalName::Account(account), None));
@@ -102,6 +102,14 @@ fn retirers(grant: &Grant) -> Vec<claviger_engine::Grant> {
         actions: vec![action(GrantOperation::RetireGrant)],
     };
     holders.chain(issuer).map(retirer).collect()
+}
+
+/// The grant that somebody would retire, and the question about it.
+pub(crate) async fn supposed(call: &mut Call<'_>, key: &NamedKey, id: &str) -> Result<(Grant, Question), KmsError> {
+    demand_grant_id(id)?;
+    let found = call.row::<Grant>(&grant_key(&key.key().region, &key.key().id, id)).await?;
+    let grant = found.ok_or_else(|| not_found(id))?;
+    Ok((Grant::clone(&grant.record), key.question(RETIRE, true)))
 }
 
 /// Refuses what cannot be the id of a grant.

@@ -770,8 +770,7 @@ async fn conditions_that_are_refused_when_they_are_saved() {
     for (asked, beginning) in [
         (condition("ForAllValues:StringEquals", "kms:EncryptionContext:app", "x"), "OverlyPermissiveCondition"),
         (condition("ForAllValues:StringLike", "aws:RequestTag/team", "x"), "OverlyPermissiveCondition"),
-        // Its value is not known yet, so that a Deny by it would never deny.
-        (condition("NumericLessThan", "kms:TrailingDaysWithoutKeyUsage", "30"), ""),
+        (condition("NumericLessThan", "kms:TrailingDaysWithoutKeyUsages", "30"), ""),
         (condition("StringEquals", "kms:EncryptionContext:", "x"), ""),
         (condition("StringEquals", "kms:RecipientAttestation:PCR32", "x"), ""),
         (condition("StringEquals", "kms:Keyspec ", "x"), ""),

@@ -307,7 +307,7 @@ impl Model {
             Step::RotateNoMore => family.demand_automatic(region).map(|()| family.rotation = None),
             Step::RotateNow => rotate_now(family, region, now),
             Step::RotationStatus if family.external => Err(UNSUPPORTED),
-            Step::RotationStatus | Step::Rotations if family.kind != Kind::Symmetric => Err(UNSUPPORTED),
+            Step::Rotations if family.kind != Kind::Symmetric => Err(UNSUPPORTED),
             Step::RotationStatus | Step::Rotations | Step::Describe => Ok(()),
             Step::Parameters if !family.external => Err(UNSUPPORTED),
             Step::Parameters => state.demand_not_deleted(),

@@ -17,7 +17,7 @@ const THROTTLED: &str = "ThrottlingException";
 
 /// A world whose quotas count from now on, with these rates.
 fn limited(world: &World, rates: &[(&str, u32)]) {
-    let mut quotas = Quotas::new(REQUEST_QUOTAS);
+    let mut quotas = Quotas::new(&[REQUEST_QUOTAS]);
     for (group, rate) in rates {
         quotas.set_rate(group, *rate).unwrap();
     }

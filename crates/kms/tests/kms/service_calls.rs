@@ -519,7 +519,7 @@ async fn calls_of_services_are_charged_to_the_user() {
     let (_, world) = World::new().await;
     let disk = disk(&world);
     let key = world.key_under(&statement("Allow", r#""kms:Encrypt""#, "{}")).await;
-    let mut quotas = Quotas::new(REQUEST_QUOTAS);
+    let mut quotas = Quotas::new(&[REQUEST_QUOTAS]);
     let group = (REQUEST_QUOTAS.groups)().into_iter().find(|group| group.name.contains("ymmetric")).unwrap();
     quotas.set_account_rate(OWNER, group.name, 2).unwrap();
     world.engine.set_quotas(quotas);

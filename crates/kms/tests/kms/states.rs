@@ -4,8 +4,8 @@ use claviger_api::kms::{
     CancelKeyDeletionRequest, DataKeyPairSpec, DecapsulateRequest, DecryptRequest, DeleteAliasRequest,
     DeriveSharedSecretRequest, DescribeKeyRequest, EnableKeyRequest, EncapsulateRequest, EncapsulationAlgorithmSpec,
     GenerateDataKeyPairRequest, GenerateDataKeyPairWithoutPlaintextRequest, GenerateDataKeyRequest,
-    GenerateDataKeyWithoutPlaintextRequest, GenerateMacRequest, GetKeyPolicyRequest, GetPublicKeyRequest,
-    KeyAgreementAlgorithmSpec, KeySpec, KeyUsageType, ListAliasesRequest, ListKeyPoliciesRequest,
+    GenerateDataKeyWithoutPlaintextRequest, GenerateMacRequest, GetKeyLastUsageRequest, GetKeyPolicyRequest,
+    GetPublicKeyRequest, KeyAgreementAlgorithmSpec, KeySpec, KeyUsageType, ListAliasesRequest, ListKeyPoliciesRequest,
     ListResourceTagsRequest, MacAlgorithmSpec, PutKeyPolicyRequest, ReEncryptRequest, Request, Response,
     ScheduleKeyDeletionRequest, SignRequest, SigningAlgorithmSpec, Tag, TagResourceRequest, UntagResourceRequest,
     UpdateAliasRequest, UpdateKeyDescriptionRequest, VerifyMacRequest, VerifyRequest,
@@ -34,6 +34,7 @@ const TABLE: &str = "
     GenerateDataKeyPairWithoutPlaintext ok D1 P
     GenerateDataKeyWithoutPlaintext  ok  D1  P
     GenerateMac                      ok  D1  P
+    GetKeyLastUsage                  ok  ok  ok
     GetKeyPolicy                     ok  ok  ok
     GetPublicKey                     ok  ok  S3
     ListAliases                      ok  ok  ok
@@ -66,9 +67,9 @@ fn expected(cell: &str, key: &str) -> Option<(&'static str, String)> {
 }
 
 /// What the operations need besides the key.
-struct Stage {
-    key: String,
-    other: String,
+pub(crate) struct Stage {
+    pub(crate) key: String,
+    pub(crate) other: String,
     blob: Vec<u8>,
     other_blob: Vec<u8>,
     policy: String,
@@ -85,7 +86,7 @@ fn re_encrypt(blob: &[u8], to: &str) -> Request {
     )
 }
 
-fn ask(operation: &str, stage: &Stage) -> Request {
+pub(crate) fn ask(operation: &str, stage: &Stage) -> Request {
     let key_id = stage.key.clone();
     match operation {
         "CancelKeyDeletion" => request!(CancelKeyDeletion, CancelKeyDeletionRequest { key_id }),
@@ -111,6 +112,7 @@ fn ask(operation: &str, stage: &Stage) -> Request {
             let asked = GenerateDataKeyWithoutPlaintextRequest { key_id, number_of_bytes, ..rest };
             request!(GenerateDataKeyWithoutPlaintext, asked)
         }
+        "GetKeyLastUsage" => request!(GetKeyLastUsage, GetKeyLastUsageRequest { key_id }),
         "GetKeyPolicy" => request!(GetKeyPolicy, GetKeyPolicyRequest { key_id, ..GetKeyPolicyRequest::default() }),
         "ListAliases" => {
             request!(ListAliases, ListAliasesRequest { key_id: Some(key_id), ..ListAliasesRequest::default() })
@@ -284,7 +286,7 @@ async fn made_by(world: &World, key: &str, usage: KeyUsageType) -> Vec<u8> {
     }
 }
 
-async fn stage(world: &World, operation: &str, state: usize) -> Stage {
+pub(crate) async fn stage(world: &World, operation: &str, state: usize) -> Stage {
     let (spec, usage) = kind(operation);
     let create = async || {
         let rest = CreateKeyRequest::default();
@@ -311,6 +313,7 @@ async fn every_operation_in_every_state() {
         let words: Vec<&str> = line.split_whitespace().collect();
         for (state, cell) in words[1..].iter().enumerate() {
             let (base, world) = World::new().await;
+            world.track().await;
             let stage = stage(&world, words[0], state).await;
             let before = crate::rows(&*base.store).await;
             let told = world.call(ask(words[0], &stage)).await;

@@ -29,6 +29,7 @@ const NAMES: &[&str] = &[
     "arn:aws:sts::111122223333:assumed-role/worker/one",
     "arn:aws:sts::111122223333:assumed-role/worker/two",
     "arn:aws:sts::111122223333:federated-user/guest",
+    "arn:aws:iam::111122223333:user/bob",
 ];
 const PROVIDERS: &[&str] = &[
     "arn:aws:iam::111122223333:oidc-provider/issuer.example/a",
@@ -297,6 +298,19 @@ fn callers() -> Vec<Principal> {
     ]
 }
 
+/// The same caller after its user, or the user behind it, has been given another name: one that is not in the policies,
+/// or one that is there for somebody else.
+fn renamed(caller: &Principal) -> Principal {
+    match caller.kind() {
+        PrincipalKind::User if caller.account().as_str() == HOME => Principal::user(caller.account(), "/", "bob"),
+        PrincipalKind::User => Principal::user(caller.account(), "/", "alicia"),
+        PrincipalKind::FederatedUser if caller.provider_arn().is_none() => {
+            Principal::federated_user(caller.account(), "arn:aws:iam::111122223333:user/new/alice", "guest")
+        }
+        _ => caller.clone(),
+    }
+}
+
 fn some_of(choices: &'static [&'static str]) -> impl Strategy<Value = Value> {
     prop_oneof![
         prop::sample::select(choices).prop_map(|one| json!(one)),
@@ -364,13 +378,22 @@ fn policy(on: On) -> impl Strategy<Value = Value> {
         .prop_map(|(version, statements)| json!({"Version": version, "Statement": statements}))
 }
 
-/// The unique ids of a name's user or role: the present one and that of a namesake before it.
-const IDS: [[&str; 2]; 2] =
-    [["AIDAPRESENT222222222", "AIDAFORMER2222222222"], ["AROAPRESENT222222222", "AROAFORMER2222222222"]];
+/// Every user and role that policies name: its account, its kind and path and name, that of its sessions, and its ids:
+/// the present one and that of a namesake before it.
+const ENTITIES: [(&str, &str, &str, [&str; 2]); 5] = [
+    (HOME, "user/team/alice", "", ["AIDAPRESENT222222222", "AIDAFORMER2222222222"]),
+    (HOME, "user/bob", "", ["AIDAPRESENT444444444", "AIDAFORMER4444444444"]),
+    (AWAY, "user/alice", "", ["AIDAPRESENT333333333", "AIDAFORMER3333333333"]),
+    (HOME, "role/service/worker", "", ["AROAPRESENT222222222", "AROAFORMER2222222222"]),
+    (HOME, "role/worker", "assumed-role/worker/", ["AROAPRESENT333333333", "AROAFORMER3333333333"]),
+];
 
 fn id_of(name: &str, which: usize) -> Option<&'static str> {
-    let of_role = name.contains(":role/") || name.contains(":assumed-role/");
-    if of_role || name.contains(":user/") { IDS[usize::from(of_role)].get(which).copied() } else { None }
+    let of = |(account, entity, sessions, _): &&(&str, &str, &str, _)| {
+        let rest = name.split_once(&format!("::{account}:")).map(|(_, rest)| rest);
+        rest.is_some_and(|rest| rest == *entity || !sessions.is_empty() && rest.starts_with(sessions))
+    };
+    ENTITIES.iter().find(of).and_then(|(.., ids)| ids.get(which).copied())
 }
 
 /// Every policy and grant that there is.
@@ -397,6 +420,8 @@ struct Asked {
     caller: Principal,
     /// Which of its ids the caller has, where callers have any; 2 for none.
     id: usize,
+    /// Whether its user has another name than when the policy was saved. Roles keep theirs.
+    renamed: bool,
     action: &'static str,
     resource: &'static str,
     owner: &'static str,
@@ -485,16 +510,17 @@ fn about_roles(policy: &mut Value) {
 fn asked() -> impl Strategy<Value = Asked> {
     let question = (
         prop::sample::select(callers()),
-        which_id(),
+        (which_id(), prop::bool::weighted(0.2)),
         prop::sample::select(ACTIONS),
         prop::sample::select(RESOURCES),
         prop_oneof![5 => Just(HOME), 1 => Just(AWAY)],
         prop::bool::weighted(0.9),
         facts(),
     );
-    question.prop_map(|(caller, id, action, resource, owner, cross_account_capable, facts)| Asked {
+    question.prop_map(|(caller, (id, renamed), action, resource, owner, cross_account_capable, facts)| Asked {
         caller,
         id,
+        renamed,
         action,
         resource,
         owner,
@@ -504,11 +530,11 @@ fn asked() -> impl Strategy<Value = Asked> {
 }
 
 impl Asked {
-    /// The caller with the id that it has.
+    /// The caller with the id that it has. One that was renamed since the policy was saved has the id all the same.
     fn caller(&self, texts: &Texts) -> (Principal, Option<&'static str>) {
         let arn = self.caller.parent_arn().unwrap_or(self.caller.arn());
         let id = if texts.callers_have_ids { id_of(arn, self.id) } else { None };
-        let caller = self.caller.clone();
+        let caller = if self.renamed { renamed(&self.caller) } else { self.caller.clone() };
         (id.map_or(caller.clone(), |id| caller.with_unique_id(UniqueId::parse(id).unwrap())), id)
     }
 
@@ -786,6 +812,7 @@ proptest! {
             let asked = Asked {
                 caller: callers().remove(0),
                 id: 2,
+                renamed: false,
                 action: ACTIONS[0],
                 resource: RESOURCES[1],
                 owner: HOME,
@@ -833,7 +860,10 @@ proptest! {
         bindings in prop::collection::vec(0_usize..3, NAMES.len()),
         grantee in prop::sample::select(NAMES),
         own in prop::option::of(Just(json!({"Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}))),
-        requests in prop::collection::vec((prop::sample::select(callers()), 0_usize..3, any::<bool>()), 12),
+        requests in prop::collection::vec(
+            (prop::sample::select(callers()), 0_usize..3, any::<bool>(), any::<bool>()),
+            12,
+        ),
     ) {
         let everything = |effect: &str| match on {
             On::Role => json!({"Effect": effect, "Principal": "*", "Action": TRUST_PATTERNS}),
@@ -864,11 +894,12 @@ proptest! {
             ..only(json!({"Statement": statements}))
         };
         let compiled = Compiled::new(&texts);
-        for (caller, id, at_home) in requests {
+        for (caller, id, renamed, at_home) in requests {
             let owner = if at_home { HOME } else { AWAY };
             let asked = Asked {
                 caller,
                 id,
+                renamed,
                 action: ACTIONS[usize::from(!at_home)],
                 resource: RESOURCES[1],
                 owner,

@@ -101,8 +101,7 @@ pub(crate) fn allowed(asked: &Asked<'_>, texts: &Texts<'_>) -> bool {
 fn granted(grant: &(String, String, Option<&'static str>), asked: &Asked<'_>, ceilings: bool, identity: bool) -> bool {
     let (grantee, action, id) = grant;
     action == asked.action
-        && is_entity(grantee, *id, "Allow", asked)
-        && match how_named(grantee, asked) {
+        && match how_named(grantee, *id, "Allow", asked) {
             Some("caller") => grantee != "*",
             Some("parent") => ceilings,
             Some("account") => identity,
@@ -126,7 +125,7 @@ fn matching<'a>(policy: &'a Value, effect: &str, asked: &Asked<'_>) -> Vec<&'a V
     found.retain(|statement| {
         let action = one_of(statement, "Action", "NotAction", |pattern| {
             let plain = pieces(&pattern.to_ascii_lowercase(), true, false, &[]).unwrap();
-            Some(wildcard(&plain, &asked.action.to_ascii_lowercase()))
+            Ok(wildcard(&plain, &asked.action.to_ascii_lowercase()))
         });
         // A trust policy has no resource; of any other policy a statement without one has no effect.
         let resource = if asked.action.starts_with("sts:")
@@ -145,33 +144,46 @@ fn matching<'a>(policy: &'a Value, effect: &str, asked: &Asked<'_>) -> Vec<&'a V
     found
 }
 
-fn one_of(statement: &Value, positive: &str, negative: &str, matches: impl Fn(&str) -> Option<bool>) -> Option<bool> {
+fn one_of(
+    statement: &Value,
+    positive: &str,
+    negative: &str,
+    matches: impl Fn(&str) -> Result<bool, Lack>,
+) -> Option<bool> {
     let each = |value: &Value| list(value).iter().map(|pattern| matches(pattern.as_str().unwrap())).collect::<Vec<_>>();
-    match (statement.get(positive), statement.get(negative)) {
-        // What has no value matches nothing.
-        (Some(value), None) => Some(each(value).contains(&Some(true))),
-        (None, Some(value)) if each(value).contains(&Some(true)) => Some(false),
-        (None, Some(value)) => (!each(value).contains(&None)).then_some(true),
-        _ => Some(false),
+    let (value, wanted) = match (statement.get(positive), statement.get(negative)) {
+        (Some(value), None) => (value, true),
+        (None, Some(value)) => (value, false),
+        _ => return Some(false),
+    };
+    let each = each(value);
+    if each.contains(&Ok(true)) {
+        return Some(wanted);
     }
+    // What has no value matches nothing, but whether it is left out cannot be told.
+    let lacks = each.contains(&Err(Lack::Ambiguous)) || !wanted && each.contains(&Err(Lack::Absent));
+    (!lacks).then_some(!wanted)
 }
 
-/// `None` when a variable has no value, and all before the last part matches.
-fn arn_matches(pattern: &str, arn: &str, variables: bool, facts: &Facts) -> Option<bool> {
+/// A lack when all before the last part matches.
+fn arn_matches(pattern: &str, arn: &str, variables: bool, facts: &Facts) -> Result<bool, Lack> {
     if pattern == "*" {
-        return Some(true);
+        return Ok(true);
     }
     let values: Vec<&str> = arn.splitn(6, ':').collect();
-    let Some(pattern) = pieces(pattern, true, variables, facts) else {
-        let heads: Vec<&str> = pattern.splitn(6, ':').take(5).collect();
-        let head = |(pattern, value): (&&str, &&str)| wildcard(&pieces(pattern, true, false, &[]).unwrap(), value);
-        return if values.len() == 6 && heads.iter().zip(&values).all(head) { None } else { Some(false) };
+    let pattern = match pieces(pattern, true, variables, facts) {
+        Ok(pattern) => pattern,
+        Err(lack) => {
+            let heads: Vec<&str> = pattern.splitn(6, ':').take(5).collect();
+            let head = |(pattern, value): (&&str, &&str)| wildcard(&pieces(pattern, true, false, &[]).unwrap(), value);
+            return if values.len() == 6 && heads.iter().zip(&values).all(head) { Err(lack) } else { Ok(false) };
+        }
     };
     let patterns: Vec<&[Piece]> = pattern.splitn(6, |piece| *piece == Piece::Own(':')).collect();
     let matches = patterns.len() == 6
         && values.len() == 6
         && patterns.iter().zip(values).all(|(pattern, value)| wildcard(pattern, value));
-    Some(matches)
+    Ok(matches)
 }
 
 /// All conditions of a statement: `None` if one cannot be told and none is false.
@@ -218,8 +230,13 @@ fn one_condition(operator: &str, key: &str, policy: &[&Value], variables: bool, 
         .map(|value| {
             let hits: Vec<Option<bool>> =
                 policy.iter().map(|wanted| compare(&base, value, wanted, variables, facts)).collect();
-            // A value of the wrong type is so for every value of the policy.
-            if hits.contains(&None) { None } else { Some(hits.contains(&Some(true)) != negated) }
+            if hits.contains(&Some(true)) {
+                Some(!negated)
+            } else if hits.contains(&None) {
+                None
+            } else {
+                Some(negated)
+            }
         })
         .collect();
     // Several values without a set operator: a match needs one, a negation all.
@@ -233,7 +250,12 @@ fn one_condition(operator: &str, key: &str, policy: &[&Value], variables: bool, 
 
 fn compare(base: &str, found: &str, wanted: &str, variables: bool, facts: &Facts) -> Option<bool> {
     let text = |wild| pieces(wanted, wild, variables, facts);
-    let same = |pattern: Option<Vec<Piece>>, found: &str| pattern.is_some_and(|pattern| wildcard(&pattern, found));
+    // What has no value matches nothing; what has several cannot be told.
+    let same = |pattern: Result<Vec<Piece>, Lack>, found: &str| match pattern {
+        Ok(pattern) => Some(wildcard(&pattern, found)),
+        Err(Lack::Absent) => Some(false),
+        Err(Lack::Ambiguous) => None,
+    };
     if let Some(comparison) = base.strip_prefix("Numeric") {
         return Some(ordered(comparison, found.parse::<f64>().ok()?, wanted.parse::<f64>().unwrap()));
     }
@@ -241,17 +263,21 @@ fn compare(base: &str, found: &str, wanted: &str, variables: bool, facts: &Facts
         return Some(ordered(comparison, seconds(found)?, seconds(wanted).unwrap()));
     }
     Some(match base {
-        "StringEquals" => same(text(false), found),
-        "StringLike" => same(text(true), found),
+        "StringEquals" => same(text(false), found)?,
+        "StringLike" => same(text(true), found)?,
         "StringEqualsIgnoreCase" => {
             let lower = |piece: Piece| match piece {
                 Piece::Own(character) => Piece::Own(character.to_ascii_lowercase()),
                 Piece::Value(character) => Piece::Value(character.to_ascii_lowercase()),
                 other => other,
             };
-            same(text(false).map(|it| it.into_iter().map(lower).collect()), &found.to_ascii_lowercase())
+            same(text(false).map(|it| it.into_iter().map(lower).collect()), &found.to_ascii_lowercase())?
         }
-        "ArnEquals" | "ArnLike" => arn_matches(wanted, found, variables, facts).unwrap_or(false),
+        "ArnEquals" | "ArnLike" => match arn_matches(wanted, found, variables, facts) {
+            Ok(matches) => matches,
+            Err(Lack::Absent) => false,
+            Err(Lack::Ambiguous) => return None,
+        },
         // The generator's base64 is either well-formed or has another length or a character that is none.
         "BinaryEquals" => {
             let digits = found.trim_end_matches('=').chars();
@@ -317,48 +343,59 @@ fn names(statement: &Value, effect: &str, asked: &Asked<'_>, texts: &Texts<'_>) 
         }
         let known = |name: &str| texts.bindings.iter().find(|(bound, _)| *bound == name).map(|(_, id)| *id);
         let names = under("AWS").into_iter().map(|name| name.as_str().unwrap());
-        names
-            .filter(|name| is_entity(name, known(name), effect, asked))
-            .filter_map(|name| how_named(name, asked))
-            .collect()
+        names.filter_map(|name| how_named(name, known(name), effect, asked)).collect()
     };
     if let Some(spared) = statement.get("NotPrincipal") {
         let spared: Vec<&str> = list(&spared["AWS"]).iter().map(|name| name.as_str().unwrap()).collect();
         let root = format!("arn:aws:iam::{}:root", asked.account);
         let account = spared.contains(&asked.account) || spared.contains(&root.as_str());
-        let by_arn = |arn: &str| {
-            let one = serde_json::json!({"AWS": [arn]});
-            spared.contains(&arn) && !said(&one, "Allow").is_empty()
-        };
-        let itself = asked.kind == "root" || asked.kind != "token" && by_arn(asked.arn);
-        let all = account && itself && asked.parent.is_none_or(by_arn);
+        let said = said(&serde_json::json!({"AWS": spared}), "Allow");
+        // Of accounts only a root user is the caller, and that is spared by its account.
+        let itself = asked.kind == "root" || asked.kind != "token" && said.contains(&"caller");
+        let all = account && itself && (asked.parent.is_none() || said.contains(&"parent"));
         return if all { vec![] } else { vec!["caller"] };
     }
     said(&statement["Principal"], effect)
 }
 
-/// Whether a user or role that is named, and had this id then, is the one that asks.
-fn is_entity(name: &str, id: Option<&str>, effect: &str, asked: &Asked<'_>) -> bool {
-    if ![":user/", ":role/", ":assumed-role/"].iter().any(|kind| name.contains(kind)) {
-        return true;
-    }
-    // Nobody can tell when only one of them has an id.
-    if id.is_some() == asked.id.is_some() { id == asked.id } else { effect == "Deny" }
-}
-
-fn how_named(name: &str, asked: &Asked<'_>) -> Option<&'static str> {
+/// What the caller is to a name of the policy, which had this id when the policy was saved.
+fn how_named(name: &str, id: Option<&str>, effect: &str, asked: &Asked<'_>) -> Option<&'static str> {
     if asked.kind == "token" {
         return None;
     }
     let root = format!("arn:aws:iam::{}:root", asked.account);
-    if name == "*" || name == asked.arn || asked.kind == "root" && name == asked.account {
+    if name == "*" || asked.kind == "root" && (name == asked.account || name == root) {
+        return Some("caller");
+    }
+    if name == root || name == asked.account {
+        return Some("account");
+    }
+    let by_arn = if name == asked.arn {
         Some("caller")
     } else if Some(name) == asked.parent {
         Some("parent")
-    } else if name == root || name == asked.account {
-        Some("account")
     } else {
         None
+    };
+    let resource = name.rsplit(':').next().unwrap();
+    let kind = resource.split('/').next().unwrap();
+    if !["user", "role", "assumed-role"].contains(&kind) {
+        return by_arn;
+    }
+    match (id, asked.id) {
+        // An id is enough, whatever its owner is called now; of a session its own name counts too.
+        (Some(named), Some(own)) if named != own => None,
+        (Some(_), Some(_)) => match (kind, asked.kind) {
+            ("user", "user") => Some("caller"),
+            ("user", "federated") | ("role", "session") => Some("parent"),
+            ("assumed-role", "session") if resource.rsplit('/').next() == asked.arn.rsplit('/').next() => {
+                Some("caller")
+            }
+            _ => None,
+        },
+        (None, None) => by_arn,
+        // Nobody can tell when only one of them has an id.
+        _ => by_arn.filter(|_| effect == "Deny"),
     }
 }
 
@@ -371,9 +408,18 @@ enum Piece {
     Run,
 }
 
-/// `None` when a variable has no value.
-fn pieces(text: &str, wild: bool, variables: bool, facts: &Facts) -> Option<Vec<Piece>> {
+/// Why a variable has no value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Lack {
+    /// The request has none.
+    Absent,
+    /// The request has several.
+    Ambiguous,
+}
+
+fn pieces(text: &str, wild: bool, variables: bool, facts: &Facts) -> Result<Vec<Piece>, Lack> {
     let mut pieces = Vec::new();
+    let mut absent = false;
     let mut characters = text.chars();
     while let Some(character) = characters.next() {
         if variables && character == '$' && characters.as_str().starts_with('{') {
@@ -385,7 +431,14 @@ fn pieces(text: &str, wild: bool, variables: bool, facts: &Facts) -> Option<Vec<
             let value = match (key.as_str(), values_of(&key, facts)) {
                 ("*" | "?" | "$", _) => key.clone(),
                 (_, [one]) => (*one).to_owned(),
-                _ => default?,
+                (_, []) => match default {
+                    Some(default) => default,
+                    None => {
+                        absent = true;
+                        continue;
+                    }
+                },
+                _ => return Err(Lack::Ambiguous),
             };
             pieces.extend(value.chars().map(Piece::Value));
         } else {
@@ -396,7 +449,7 @@ fn pieces(text: &str, wild: bool, variables: bool, facts: &Facts) -> Option<Vec<
             });
         }
     }
-    Some(pieces)
+    if absent { Err(Lack::Absent) } else { Ok(pieces) }
 }
 
 fn wildcard(pattern: &[Piece], value: &str) -> bool {

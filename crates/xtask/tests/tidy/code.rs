@@ -119,6 +119,8 @@ const RESERVED: &[Reserved] = &[
         places: &[
             "bench/src/",
             "crates/claviger/src/explain_request.rs",
+            "crates/claviger/src/key_impact.rs",
+            "crates/claviger/src/uses.rs",
             "crates/engine/src/outbox.rs",
             "crates/server/src/",
         ],

@@ -12,6 +12,8 @@ use crate::trust::NoDuplicates;
 
 /// How far the provider's clock may be from ours, in seconds.
 const LEEWAY_SECONDS: i64 = 300;
+/// Bytes of a subject at most (OpenID Connect Core 1.0, section 2).
+const SUBJECT_MAX: usize = 255;
 const NO_JWT: &str = "The ID Token provided is not a valid JWT. (You may see this error if you sent an Access Token)";
 
 /// A token as it reads; nothing of it is believed yet.
@@ -86,6 +88,9 @@ impl<'t> Unverified<'t> {
             return Err(invalid("The token's signature is invalid"));
         }
         let subject = self.text("sub")?.to_owned();
+        if subject.len() > SUBJECT_MAX {
+            return Err(invalid("The claim sub is too long"));
+        }
         let audience = self.audience()?;
         self.hold_at(now)?;
         if !clients.contains(&audience) {

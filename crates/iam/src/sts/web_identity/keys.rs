@@ -2,13 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use claviger_api::Timestamp;
 use claviger_crypto::{TokenAlgorithm, TokenCurve, TokenKey};
-use claviger_engine::{Egress, EgressError};
+use claviger_engine::{Clock, Egress, EgressError};
 use serde_json::Value;
 
 use crate::sts::StsError;
@@ -76,7 +75,7 @@ fn key(value: &Value) -> Option<Key> {
 #[derive(Default)]
 pub(crate) struct KeySets {
     egress: Option<Arc<dyn Egress>>,
-    kept: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Kept>>>>,
+    providers: Mutex<HashMap<String, Arc<OfProvider>>>,
 }
 
 impl fmt::Debug for KeySets {
@@ -85,61 +84,123 @@ impl fmt::Debug for KeySets {
     }
 }
 
+/// The keys of one provider.
+#[derive(Default)]
+struct OfProvider {
+    /// Never held while anybody waits.
+    kept: Mutex<Kept>,
+    /// Held by the one who asks the provider.
+    asking: tokio::sync::Mutex<()>,
+}
+
 #[derive(Default)]
 struct Kept {
     set: Option<Arc<KeySet>>,
     fetched: i64,
     fresh_until: i64,
+    /// When a try began or, once it has, ended.
     tried: Option<i64>,
     /// Why the last try brought nothing.
     failure: Option<EgressError>,
 }
 
+impl OfProvider {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    /// The set, unless it is too old to be used at all.
+    fn usable(&self, now: i64) -> Option<&Arc<KeySet>> {
+        self.set.as_ref().filter(|_| now < self.fetched.saturating_add(STALE_SECONDS))
+    }
+
+    /// The set, if it has the key.
+    fn with(&self, wanted: Wanted<'_>, now: i64) -> Option<&Arc<KeySet>> {
+        self.usable(now).filter(|set| set.find(wanted.0, wanted.1).is_some())
+    }
+
+    /// The set that answers without asking the provider: it is fresh and has the key, or it is too soon to ask again.
+    fn settled(&self, wanted: Wanted<'_>, now: i64) -> Option<Result<Arc<KeySet>, StsError>> {
+        let fresh = self.with(wanted, now).filter(|_| now < self.fresh_until);
+        let again = self.tried.map(|tried| tried..tried.saturating_add(AGAIN_SECONDS));
+        if let Some(set) = fresh {
+            return Some(Ok(Arc::clone(set)));
+        }
+        again.is_some_and(|again| again.contains(&now)).then(|| self.answer(now))
+    }
+
+    fn answer(&self, now: i64) -> Result<Arc<KeySet>, StsError> {
+        self.usable(now).cloned().ok_or_else(|| explained(self.failure.unwrap_or(EgressError::Unreachable)))
+    }
+}
+
+/// The key that a token names, and what it is for.
+type Wanted<'w> = (Option<&'w str>, TokenAlgorithm);
+
 impl KeySets {
     pub(crate) fn new(egress: Arc<dyn Egress>) -> Self {
-        Self { egress: Some(egress), kept: Mutex::default() }
+        Self { egress: Some(egress), providers: Mutex::default() }
     }
 
     /// The keys of a provider (its URL without `https://`), which have the key that is asked for if the provider has.
     pub(crate) async fn get(
         &self,
         provider: &str,
-        wanted: (Option<&str>, TokenAlgorithm),
-        now: Timestamp,
+        wanted: Wanted<'_>,
+        clock: &dyn Clock,
     ) -> Result<Arc<KeySet>, StsError> {
-        let now = now.seconds();
-        let kept = self.of(provider);
-        // Whoever comes while the keys are fetched waits for them.
-        let mut kept = kept.lock().await;
-        let has = kept.set.as_ref().is_some_and(|set| set.find(wanted.0, wanted.1).is_some());
-        let may_ask = kept.tried.is_none_or(|tried| !(tried..tried.saturating_add(AGAIN_SECONDS)).contains(&now));
-        if (!has || now >= kept.fresh_until) && may_ask {
-            kept.tried = Some(now);
-            match self.fetch(provider).await {
-                Ok((set, seconds)) => {
-                    let set = Some(Arc::new(set));
-                    let fresh_until = now.saturating_add(seconds);
-                    *kept = Kept { set, fetched: now, fresh_until, tried: Some(now), failure: None };
+        let seconds = || clock.wall().seconds();
+        let of = self.of(provider);
+        let _asking = match of.asking.try_lock() {
+            Ok(asking) => asking,
+            Err(_) => {
+                // Anybody can have the provider asked, by a token that nobody signed. Whoever needs no answer does not
+                // wait for it. Old keys serve at once only if the provider failed: else it may have withdrawn them.
+                {
+                    let (kept, now) = (of.kept(), seconds());
+                    let known = kept.with(wanted, now);
+                    if let Some(set) = known.filter(|_| now < kept.fresh_until || kept.failure.is_some()) {
+                        return Ok(Arc::clone(set));
+                    }
                 }
-                Err(error) => kept.failure = Some(error),
+                of.asking.lock().await
             }
+        };
+        {
+            let (mut kept, now) = (of.kept(), seconds());
+            if let Some(settled) = kept.settled(wanted, now) {
+                return settled;
+            }
+            // Noted now for those whose caller goes away meanwhile.
+            kept.tried = Some(now);
         }
-        let usable = now < kept.fetched.saturating_add(STALE_SECONDS);
-        kept.set.clone().filter(|_| usable).ok_or_else(|| explained(kept.failure.unwrap_or(EgressError::Unreachable)))
+        let fetched = self.fetch(provider).await;
+        let (mut kept, now) = (of.kept(), seconds());
+        kept.tried = Some(now);
+        match fetched {
+            Ok((set, seconds)) => {
+                let (set, fresh_until) = (Some(Arc::new(set)), now.saturating_add(seconds));
+                *kept = Kept { set, fetched: now, fresh_until, tried: Some(now), failure: None };
+            }
+            Err(error) => kept.failure = Some(error),
+        }
+        kept.answer(now)
     }
 
-    fn of(&self, provider: &str) -> Arc<tokio::sync::Mutex<Kept>> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = kept.get(provider) {
+    fn of(&self, provider: &str) -> Arc<OfProvider> {
+        let mut providers = self.providers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = providers.get(provider) {
             return Arc::clone(found);
         }
-        if kept.len() >= PROVIDERS_MAX
-            && let Some(other) = kept.keys().next().cloned()
+        if providers.len() >= PROVIDERS_MAX
+            && let Some(other) = providers.keys().next().cloned()
         {
-            kept.remove(&other);
+            providers.remove(&other);
         }
         let new = Arc::default();
-        kept.insert(provider.to_owned(), Arc::clone(&new));
+        providers.insert(provider.to_owned(), Arc::clone(&new));
         new
     }
 

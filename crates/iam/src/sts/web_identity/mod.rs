@@ -23,6 +23,7 @@ use super::{StsError, issue};
 use crate::operation::parameters;
 use crate::records::{Provider, provider_key};
 use crate::{Iam, IamError, accounts, find};
+use keys::KeySet;
 pub(crate) use keys::KeySets;
 
 const ASSUME: &str = "sts:AssumeRoleWithWebIdentity";
@@ -43,6 +44,21 @@ pub(crate) struct Vouched {
     source_identity: Option<String>,
 }
 
+/// The claims of a web identity token, if it is to be believed: one of the keys (a JSON Web Key Set, RFC 7517) signed it,
+/// it is meant for one of the clients, and it holds at this time, in seconds since 1970.
+///
+/// # Errors
+/// An [`StsError`] for a token that is not believed.
+pub fn believed_claims(
+    token: &str,
+    keys: &[u8],
+    clients: &[String],
+    now: i64,
+) -> Result<serde_json::Map<String, serde_json::Value>, StsError> {
+    let keys = KeySet::parse(keys).unwrap_or_default();
+    Ok(jwt::Unverified::parse(token)?.verify(&keys, clients, now)?.all)
+}
+
 /// Checks the token of a request.
 ///
 /// # Errors
@@ -59,15 +75,14 @@ pub(crate) async fn vouched(
     let token = jwt::Unverified::parse(text).map_err(IamError::Sts)?;
     let issuer = token.issuer().map_err(IamError::Sts)?.to_owned();
     let (account, provider) = provider(engine, &request.role_arn, &issuer).await?;
-    let now = engine.clock().wall();
     let keys = match token.algorithm {
         None => Arc::default(),
         Some(algorithm) => {
             let wanted = (token.key_id.as_deref(), algorithm);
-            iam.keys().get(&provider.url, wanted, now).await.map_err(IamError::Sts)?
+            iam.keys().get(&provider.url, wanted, engine.clock()).await.map_err(IamError::Sts)?
         }
     };
-    let verified = token.verify(&keys, &provider.clients, now.seconds()).map_err(IamError::Sts)?;
+    let verified = token.verify(&keys, &provider.clients, engine.clock().wall().seconds()).map_err(IamError::Sts)?;
     let session = claims::of_session(&verified.all).map_err(IamError::Sts)?;
     let bearer = TokenBearer {
         account,
@@ -161,7 +176,8 @@ impl Operation for AssumeRoleWithWebIdentity {
         let seconds = seconds(request.duration_seconds, detail)?;
         let passed = issue::passed(call, asked.account, request.policy.as_ref(), request.policy_arns.as_ref()).await?;
         let (tags, transitive) = issue::tags(Some(&vouched.tags), Some(&vouched.transitive), &[])?;
-        let packed_policy_size = issue::packed(&passed, &tags)?;
+        let claims = claims::remaining(&vouched.provider.url, &vouched.claims);
+        let packed_policy_size = issue::packed(&passed, &tags, &claims)?;
         let at = super::issue_time(call);
         let issued = Issued {
             account: asked.account.as_str().to_owned(),
@@ -175,7 +191,8 @@ impl Operation for AssumeRoleWithWebIdentity {
             source_identity: vouched.source_identity.clone(),
             second_factor_at: None,
             provider: Some(vouched.provider.arn()),
-            claims: claims::remaining(&vouched.provider.url, &vouched.claims),
+            claims,
+            root_key: None,
         };
         Ok(Outcome::read_only(AssumeRoleWithWebIdentityResponse {
             credentials: Some(issue::credentials(call, &issued)?),

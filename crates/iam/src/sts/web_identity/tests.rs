@@ -3,13 +3,13 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use claviger_api::Timestamp;
 use claviger_crypto::TokenAlgorithm;
-use claviger_engine::{BoxFuture, Egress, EgressError, Fetched};
+use claviger_engine::{BoxFuture, Clock, Egress, EgressError, Fetched};
 
 use super::jwt::Unverified;
 use super::keys::{KeySet, KeySets};
@@ -125,11 +125,30 @@ fn key_sets() {
     assert!(set(&many).find(Some("two"), TokenAlgorithm::Es256).is_none());
 }
 
-/// A provider whose answers the test decides.
-#[derive(Default)]
+/// A provider whose answers the test decides, and when they come; and a clock.
 struct Stand {
     asked: AtomicUsize,
     answer: Mutex<Option<String>>,
+    /// Free while it answers at once.
+    gate: tokio::sync::Mutex<()>,
+    seconds: AtomicI64,
+}
+
+impl Default for Stand {
+    fn default() -> Self {
+        let (asked, answer, gate) = Default::default();
+        Self { asked, answer, gate, seconds: AtomicI64::new(1_790_000_000) }
+    }
+}
+
+impl Clock for Stand {
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_seconds(self.seconds.load(Ordering::Relaxed))
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_seconds(0)
+    }
 }
 
 impl Stand {
@@ -150,6 +169,7 @@ impl Egress for Stand {
             _ => None,
         };
         Box::pin(async move {
+            drop(self.gate.lock().await);
             let body = body.ok_or(EgressError::TimedOut)?.into_bytes();
             Ok(Fetched { body, fresh_seconds: Some(100_000) })
         })
@@ -163,7 +183,8 @@ async fn keys_are_kept_for_an_hour_and_asked_for_seldom() {
     let (one, two) = (EC_KEY.replacen('{', r#"{"kid":"one","#, 1), EC_KEY.replacen('{', r#"{"kid":"two","#, 1));
     let has = async |id: &str, at: i64| {
         let wanted = (Some(id), TokenAlgorithm::Es256);
-        let set = sets.get("issuer.example", wanted, Timestamp::from_seconds(at)).await?;
+        stand.seconds.store(at, Ordering::Relaxed);
+        let set = sets.get("issuer.example", wanted, &*stand).await?;
         Ok::<_, StsError>(set.find(wanted.0, wanted.1).is_some())
     };
     let asked = || stand.asked.load(Ordering::Relaxed);
@@ -189,10 +210,56 @@ async fn keys_are_kept_for_an_hour_and_asked_for_seldom() {
     assert_eq!(has("two", start).await, Ok(true));
 }
 
+/// What a future comes to without waiting.
+fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut context) {
+        std::task::Poll::Ready(found) => Some(found),
+        std::task::Poll::Pending => None,
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_is_slow_holds_up_those_alone_who_need_its_answer() {
+    let stand = Arc::new(Stand::default());
+    let sets = Arc::new(KeySets::new(Arc::clone(&stand) as _));
+    let one = EC_KEY.replacen('{', r#"{"kid":"one","#, 1);
+    stand.publish(&[&one]);
+    let wanted = |id| (Some(id), TokenAlgorithm::Es256);
+    let get = async |id| sets.get("issuer.example", wanted(id), &*stand).await.map(drop);
+    let asked = || stand.asked.load(Ordering::Relaxed);
+    let pass = |seconds| stand.seconds.fetch_add(seconds, Ordering::Relaxed);
+    assert_eq!((get("one").await, asked()), (Ok(()), 1));
+    pass(100);
+    // Somebody's token names a key that nobody knows, and the provider takes its time.
+    let shut = stand.gate.lock().await;
+    let mut first = Box::pin(get("forged"));
+    assert!(at_once(&mut first).is_none());
+    assert_eq!(at_once(get("one")), Some(Ok(())), "the key is known and fresh");
+    assert_eq!(at_once(get("forged")), None, "one asks, the others wait for the answer");
+    // Too old to be believed unasked: the provider may have withdrawn them.
+    pass(3_600);
+    assert_eq!(at_once(get("one")), None);
+    *stand.answer.lock().unwrap() = None;
+    drop(shut);
+    assert_eq!((first.await, asked()), (Ok(()), 2));
+    // The try ended now, however long ago it began.
+    pass(9);
+    assert_eq!((get("forged").await, asked()), (Ok(()), 2));
+    pass(1);
+    let shut = stand.gate.lock().await;
+    let mut again = Box::pin(get("forged"));
+    assert!(at_once(&mut again).is_none());
+    assert_eq!(at_once(get("one")), Some(Ok(())), "the provider failed, so its last keys serve at once");
+    // Whoever goes away while the provider is asked has asked it all the same.
+    drop(again);
+    drop(shut);
+    assert_eq!((at_once(get("forged")), asked()), (Some(Ok(())), 2));
+}
+
 #[tokio::test]
 async fn without_a_way_out_there_are_no_keys() {
-    let found =
-        KeySets::default().get("issuer.example", (None, TokenAlgorithm::Es256), Timestamp::from_seconds(0)).await;
+    let found = KeySets::default().get("issuer.example", (None, TokenAlgorithm::Es256), &Stand::default()).await;
     assert!(matches!(found, Err(StsError::InvalidIdentityToken(_))));
 }
 
