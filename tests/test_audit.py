@@ -229,7 +229,7 @@ def test_what_concerns_two_regions_is_recorded_in_both(tmp_path):
     moves = of(moved)
     assert set(moves) == {("UpdatePrimaryRegion", home), ("UpdatePrimaryRegion", "eu-west-1")}
     own, new = moves["UpdatePrimaryRegion", home], moves["UpdatePrimaryRegion", "eu-west-1"]
-    assert new["userIdentity"]["invokedBy"] == "kms.amazonaws.com" and "resources" not in new
+    assert new["userIdentity"]["invokedBy"] == "kms.amazonaws.com" and not new["resources"]
     assert new["requestParameters"] == own["requestParameters"] and new["responseElements"] == own["responseElements"]
     assert list(of(refused.value.response)) == [("ReplicateKey", home)], "what did not happen is recorded once"
     status, output = servers.run("audit", "verify", tmp_path / "data" / "audit")
