@@ -70,6 +70,8 @@ impl CommandWork for Reporting {
         let since = since.as_deref().map(instant).transpose()?;
         let region = region.as_deref().unwrap_or_else(|| call.regions().default_region()).to_owned();
         let KeyName { arn, now } = claviger_kms::key_now(call, key, &region, account).await?;
+        // The log may be long.
+        call.release_view();
         let (log, wanted) = (self.log.clone(), arn.clone());
         let read = tokio::task::spawn_blocking(move || read_log(&log, &wanted, since)).await;
         let lost = || CommandError::refused("SearchFailed", "the audit log could not be read");

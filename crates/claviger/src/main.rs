@@ -26,6 +26,7 @@ mod uses;
 mod world;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -59,6 +60,8 @@ fn main() -> ExitCode {
             Command::Audit { .. } => Ok(()),
         }
     });
+    // A report that still reads the log keeps nobody waiting.
+    runtime.shutdown_timeout(Duration::from_secs(1));
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => fail(&failure),

@@ -68,18 +68,22 @@ pub(crate) async fn until_stopped(
     stop.wait().await;
     stopping();
     event!(info, "stopping: calls in progress end, no others begin");
-    let drained = server.drain().await;
-    if let Some(operators) = operators {
-        operators.drain().await;
-    }
+    let of_operators = async {
+        match operators {
+            Some(operators) => operators.drain().await.abandoned_calls,
+            None => 0,
+        }
+    };
+    let (drained, abandoned_commands) = tokio::join!(server.drain(), of_operators);
+    let abandoned = drained.abandoned_calls.saturating_add(abandoned_commands);
     drop(timers);
     let world = face.world();
     if let Err(fault) = world.engine.store_time().await {
         event!(error, "the newest time seen could not be stored", fault = fault);
     }
     world.sync_audit().await;
-    if drained.abandoned_calls > 0 {
-        return Err(format!("{} calls were still in progress", drained.abandoned_calls));
+    if abandoned > 0 {
+        return Err(format!("{abandoned} calls were still in progress"));
     }
     Ok(())
 }

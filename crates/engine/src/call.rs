@@ -214,7 +214,7 @@ impl<'e> Call<'e> {
 
     /// Gives the view back before a wait: views are few, and whoever waits must not keep one from whoever could go on.
     /// What was read stays a precondition; what is read afterwards comes from a newer view.
-    pub(crate) fn release_view(&mut self) {
+    pub fn release_view(&mut self) {
         self.view = None;
     }
 

@@ -171,10 +171,11 @@ impl Engine {
                 return Ok(recorded);
             }
             let prepared = pending.prepare(&event).map_err(|_| self.unrecorded())?;
-            let (row, number) = self.outbox_row();
             let said = succeeded.zip(response.as_ref().ok());
             let elsewhere = said.and_then(|(resources, response)| O::elsewhere(request, resources, response));
             let elsewhere = elsewhere.map(|record| self.elsewhere(caller, meta, &O::ROW, record)).transpose()?;
+            // The later number: a replay at a start, too, makes the call's own record the newest of its request id.
+            let (row, number) = self.outbox_row();
             let mut outbox = vec![(&row, &prepared)];
             outbox.extend(elsewhere.iter().map(|second| (&second.row, &second.prepared)));
             match self.commit(seen, writes, &outbox).await {

@@ -221,6 +221,8 @@ impl HighWater {
                 watch.waited = false;
                 (Base { time: row.newest, steady, slack, settled: true }, row.newest)
             }
+            // Read before an operator took the clock for right: it knows nothing of that.
+            (Some(_), Some(row)) if row.accepted < watch.accepted => return,
             // Another process believes more than this one, which is cause enough.
             (Some(base), Some(row)) if row.newest > base.expected(steady).saturating_add(base.slack) => {
                 (Base { time: row.newest, steady, ..base }, row.newest)

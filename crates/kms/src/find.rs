@@ -27,6 +27,8 @@ pub(crate) enum Forms {
 
 /// A key as a request named it.
 pub(crate) struct NamedKey {
+    /// Its state in the store: that of the record that [`NamedKey::key`] gives also follows from the time.
+    stored: KeyState,
     pub(crate) row: Row<Key>,
     pub(crate) arn: String,
     /// The alias that the request named it by.
@@ -42,13 +44,14 @@ pub(crate) struct NamedKey {
 impl NamedKey {
     /// The key of this row, with its aliases.
     pub(crate) async fn new(call: &mut Call<'_>, mut row: Row<Key>) -> Result<Self, Fault> {
+        let stored = row.record.state;
         // Imported material is missed from the moment at which it expires, although its job may come later.
         if row.record.misses_expired(call.now()) {
             row.record = Arc::new(Key { state: KeyState::PendingImport, ..Key::clone(&row.record) });
         }
         let key = &row.record;
         let scanned = if key.aliases.is_some() { Vec::new() } else { scan(call, key).await? };
-        Ok(Self { arn: key.arn(), row, alias: None, scanned, recipient: None, usage: None })
+        Ok(Self { stored, arn: key.arn(), row, alias: None, scanned, recipient: None, usage: None })
     }
 
     pub(crate) fn key(&self) -> &Arc<Key> {
@@ -60,9 +63,10 @@ impl NamedKey {
         self.key().aliases.as_deref().unwrap_or(&self.scanned)
     }
 
-    /// A copy of the record to change and store.
+    /// A copy of the record to change and store. Its state is the stored one: what only follows from the time must not
+    /// be stored, since a clock that leapt may come back.
     pub(crate) fn to_changed(&self) -> Key {
-        Key { aliases: Some(self.aliases().to_vec()), ..Key::clone(self.key()) }
+        Key { state: self.stored, aliases: Some(self.aliases().to_vec()), ..Key::clone(self.key()) }
     }
 
     /// What conditions may ask about any request on this key.

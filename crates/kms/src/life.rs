@@ -165,6 +165,11 @@ impl Key {
         associated.peek().is_none() || associated.any(|material| !material.is_present(now))
     }
 
+    /// Whether a material that it needs is gone, whatever the time: those that have expired may still be there.
+    pub(crate) fn lacks_import(&self) -> bool {
+        self.lacks_material(Timestamp::from_millis(i64::MIN))
+    }
+
     /// Whether material has expired whose absence the stored state does not tell yet.
     pub(crate) fn misses_expired(&self, now: Timestamp) -> bool {
         let works = matches!(self.state, KeyState::Enabled | KeyState::Disabled);

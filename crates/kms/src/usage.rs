@@ -113,12 +113,15 @@ pub(crate) struct Usage {
     /// The later of when tracking began and when the key was made.
     pub(crate) tracked_since: Timestamp,
     pub(crate) last: Option<LastUse>,
+    /// Whether there was certainly no later use: none that found no room in memory.
+    pub(crate) is_whole: bool,
 }
 
 impl Usage {
-    /// Whole days since the last use, or since there could have been one.
+    /// Whole days since the last use, or since there could have been one. No more than uses are tracked: the clock may
+    /// have been behind at the use.
     fn idle_days(&self, now: Timestamp) -> i64 {
-        let since = self.last.as_ref().map_or(self.tracked_since, |last| last.at);
+        let since = self.last.as_ref().map_or(self.tracked_since, |last| last.at.max(self.tracked_since));
         now.millis().saturating_sub(since.millis()).max(0) / DAY_MILLIS
     }
 }
@@ -128,8 +131,8 @@ impl Usage {
 pub(crate) fn with_idle_days(facts: Facts, usage: Option<&Result<Usage, Fault>>, now: Timestamp) -> Facts {
     match usage {
         None => facts,
-        Some(Ok(usage)) => facts.with(IDLE_DAYS, usage.idle_days(now).to_string()),
-        Some(Err(_)) => facts.with_all(IDLE_DAYS, ["unknown", "unreadable"]),
+        Some(Ok(usage)) if usage.is_whole => facts.with(IDLE_DAYS, usage.idle_days(now).to_string()),
+        Some(Ok(_) | Err(_)) => facts.with_all(IDLE_DAYS, ["unknown", "unreadable"]),
     }
 }
 
@@ -153,7 +156,7 @@ pub struct FoundUse<'a> {
 pub struct FoundUses(HashMap<(String, String), LastUse>);
 
 impl FoundUses {
-    /// Adds a use; later ones come later. What is no use of a key is left out: other operations, and ARNs of other
+    /// Adds a use: uses come in the order of the log, which is not that of their times when somebody set the clock. What is no use of a key is left out: other operations, and ARNs of other
     /// things.
     pub fn add(&mut self, found: FoundUse<'_>) {
         let FoundUse { key_arn, operation, at, event_id, request_id } = found;
@@ -166,10 +169,7 @@ impl FoundUses {
         let Some(id) = name.strip_prefix("key/").filter(|id| is_key_id(id)) else { return };
         let (event_id, request_id) = (event_id.to_owned(), request_id.to_owned());
         let last = LastUse { operation, at: whole_seconds(at), event_id, request_id };
-        let key = (region.to_owned(), id.to_owned());
-        if self.0.get(&key).is_none_or(|known| known.at <= last.at) {
-            self.0.insert(key, last);
-        }
+        self.0.insert((region.to_owned(), id.to_owned()), last);
     }
 
     /// How many keys they are of.
@@ -245,13 +245,12 @@ impl Uses {
         let mut shard = self.shard(&key.id);
         if let Some(pending) = find_mut(&mut shard, &key.region, &key.id) {
             let last = &mut pending.last;
-            if last.at <= at {
-                (last.operation, last.at) = (operation, at);
-                last.event_id.clear();
-                last.event_id.push_str(call.event_id);
-                last.request_id.clear();
-                last.request_id.push_str(call.request_id);
-            }
+            // Whatever its time: somebody may have set the clock back.
+            (last.operation, last.at) = (operation, at);
+            last.event_id.clear();
+            last.event_id.push_str(call.event_id);
+            last.request_id.clear();
+            last.request_id.push_str(call.request_id);
         } else if shard.len() < SHARD_KEYS_MAX {
             let (event_id, request_id) = (call.event_id.to_owned(), call.request_id.to_owned());
             let last = LastUse { operation, at, event_id, request_id };
@@ -266,16 +265,17 @@ impl Uses {
     pub(crate) async fn of(&self, call: &mut Call<'_>, key: &Key) -> Result<Usage, Fault> {
         let unknown = || Fault::RecordMissing(tracking_key().printable());
         let since = locked(&self.since).ok_or_else(unknown)?;
-        let noted = find_mut(&mut self.shard(&key.id), &key.region, &key.id).map(|pending| pending.last.clone());
-        let stored = call.row::<LastUse>(&last_use_key(&key.region, &key.id)).await?;
-        let stored = stored.map(|row| LastUse::clone(&row.record));
-        // A use that was noted late may be older than the one stored; the noted one counts if both are of one second.
-        let last = match (noted, stored) {
-            (Some(noted), Some(stored)) if stored.at > noted.at => Some(stored),
-            (noted, stored) => noted.or(stored),
+        let (noted, overflowed) = {
+            let mut shard = self.shard(&key.id);
+            let noted = find_mut(&mut shard, &key.region, &key.id).map(|pending| pending.last.clone());
+            (noted, self.overflowed.load(Ordering::Acquire))
         };
-        let last = last.filter(|last| is_of(last, key));
-        Ok(Usage { tracked_since: since.max(key.created), last })
+        let is_whole = noted.is_some() || !overflowed;
+        // Also when a noted one counts: a row that does not open has to show.
+        let stored = call.row::<LastUse>(&last_use_key(&key.region, &key.id)).await?;
+        // What is in memory came after what is stored, whatever their times.
+        let last = noted.or_else(|| stored.map(|row| LastUse::clone(&row.record)));
+        Ok(Usage { tracked_since: since.max(key.created), last, is_whole })
     }
 
     /// Whether the log was read since the start, so that last uses can be told.
@@ -307,9 +307,8 @@ impl Uses {
         for ((region, id), last) in found.0 {
             let mut shard = self.shard(&id);
             match find_mut(&mut shard, &region, &id) {
-                // What was noted since the start is newer than what the log had then.
-                Some(pending) if pending.last.at >= last.at => {}
-                Some(pending) => pending.last = last,
+                // What was noted since the start is newer than what the log had then, whatever the time.
+                Some(_) => {}
                 None => shard.entry(id).or_default().push(Pending { region, since: now, last }),
             }
         }
@@ -321,6 +320,7 @@ impl Uses {
     pub(crate) fn forget(&self) {
         *locked(&self.since) = None;
         self.shards.iter().for_each(|shard| locked(shard).clear());
+        self.overflowed.store(false, Ordering::Release);
     }
 
     /// Stores the uses once one of them has been in memory for long enough, or the log has grown by enough. What cannot
@@ -380,14 +380,14 @@ impl Uses {
     /// Stores uses by one commit, or, when that cannot be, each by one of its own: a key whose rows are damaged holds
     /// up no other.
     async fn store_batch(&self, engine: &Engine, batch: &[Due], now: Timestamp) -> Result<(), Fault> {
-        if commit(engine, batch).await.is_ok() {
-            batch.iter().for_each(|stored| self.stored(stored, now));
+        if let Ok(done) = self.commit(engine, batch).await {
+            done.iter().for_each(|stored| self.stored(stored, now));
             return Ok(());
         }
         let mut fault = None;
         for due in batch {
-            match commit(engine, std::slice::from_ref(due)).await {
-                Ok(()) => self.stored(due, now),
+            match self.commit(engine, std::slice::from_ref(due)).await {
+                Ok(done) => done.iter().for_each(|stored| self.stored(stored, now)),
                 Err(failed) => {
                     fault = Some(failed);
                     let (region, id, _) = due;
@@ -398,6 +398,32 @@ impl Uses {
             }
         }
         fault.map_or(Ok(()), Err)
+    }
+
+    /// Stores the uses of these keys that are in memory by now, and gives them. The row is read before memory: when
+    /// another run stored a later use meanwhile, this commit fails and is tried again, and an earlier use never replaces
+    /// a later one. Keys that are gone have no last use.
+    async fn commit(&self, engine: &Engine, uses: &[Due]) -> Result<Vec<Due>, Fault> {
+        let mut done = Vec::new();
+        let mut seed = Seed::new(engine, "us-east-1", "");
+        seed.run::<Fault>(async |call| {
+            done.clear();
+            let mut writes = Writes::default();
+            for (region, id, _) in uses {
+                let key = call.row::<Key>(&facts_key(region, id)).await?;
+                let row = last_use_key(region, id);
+                call.row::<LastUse>(&row).await?;
+                let noted = find_mut(&mut self.shard(id), region, id).map(|pending| pending.last.clone());
+                let Some(last) = noted else { continue };
+                if key.is_some() {
+                    writes.put(call, row, last.clone())?;
+                }
+                done.push((region.clone(), id.clone(), last));
+            }
+            Ok(writes)
+        })
+        .await?;
+        Ok(done)
     }
 
     /// Forgets a use that is stored, unless there was another meanwhile.
@@ -412,29 +438,6 @@ impl Uses {
             shard.remove(id);
         }
     }
-}
-
-/// Whether the use is of this key, and not of one that had its id and is gone.
-fn is_of(last: &LastUse, key: &Key) -> bool {
-    last.at >= whole_seconds(key.created)
-}
-
-/// Stores what is newer than what is there. Keys that are gone have no last use.
-async fn commit(engine: &Engine, uses: &[Due]) -> Result<(), Fault> {
-    let mut seed = Seed::new(engine, "us-east-1", "");
-    seed.run::<Fault>(async |call| {
-        let mut writes = Writes::default();
-        for (region, id, last) in uses {
-            let Some(key) = call.row::<Key>(&facts_key(region, id)).await? else { continue };
-            let row = last_use_key(region, id);
-            let stored = call.row::<LastUse>(&row).await?;
-            if is_of(last, &key.record) && stored.is_none_or(|stored| stored.record.at <= last.at) {
-                writes.put(call, row, last.clone())?;
-            }
-        }
-        Ok(writes)
-    })
-    .await
 }
 
 /// Notes that everything up to this entry of the audit log is stored.
@@ -509,11 +512,16 @@ mod tests {
         let used = |at| Usage {
             tracked_since: Timestamp::from_seconds(0),
             last: Some(LastUse { at: Timestamp::from_millis(at), ..last_use() }),
+            is_whole: true,
         };
         let days = |at| used(at).idle_days(Timestamp::from_millis(10 * DAY_MILLIS));
         assert_eq!([days(0), days(1), days(10 * DAY_MILLIS), days(11 * DAY_MILLIS)], [10, 9, 0, 0]);
-        let never = Usage { tracked_since: Timestamp::from_millis(3 * DAY_MILLIS + 1), last: None };
+        let never = Usage { tracked_since: Timestamp::from_millis(3 * DAY_MILLIS + 1), last: None, is_whole: true };
         assert_eq!(never.idle_days(Timestamp::from_millis(10 * DAY_MILLIS)), 6);
+        let behind = Usage { last: Some(last_use()), ..never };
+        let behind =
+            Usage { last: behind.last.map(|last| LastUse { at: Timestamp::from_millis(5), ..last }), ..behind };
+        assert_eq!(behind.idle_days(Timestamp::from_millis(10 * DAY_MILLIS)), 6, "not before it was made");
     }
 
     /// Memory is bounded, and what finds no room is said to be in the log only.

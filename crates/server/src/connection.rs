@@ -35,6 +35,8 @@ pub(crate) fn protocol(limits: &Limits) -> Protocol {
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
+        // Each answer gets the date of our clock; hyper's would never go back.
+        .auto_date_header(false)
         // The pulse bounds the time of a head; hyper's own time-out would set a timer for every request.
         .header_read_timeout(None)
         .max_headers(limits.headers_max)
@@ -42,6 +44,7 @@ pub(crate) fn protocol(limits: &Limits) -> Protocol {
         .max_buf_size(limits.head_bytes_max.max(8192));
     builder
         .http2()
+        .auto_date_header(false)
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams_max)
         .initial_stream_window_size(limits.stream_window_bytes)
@@ -148,7 +151,7 @@ async fn answer<H: Handler>(state: Arc<State<H>>, request: Request<Incoming>) ->
         Some(_) => body::read(&head.headers, body, &state.shared.limits, &state.shared.bodies).await,
         None => Err(BodyFault::Crowded),
     };
-    let response = match read {
+    let mut response = match read {
         Ok(body) => finish(&state, head, body, call).await,
         Err(fault) => {
             state.shared.metrics.body_refused(fault);
@@ -160,6 +163,7 @@ async fn answer<H: Handler>(state: Arc<State<H>>, request: Request<Incoming>) ->
             response
         }
     };
+    state.shared.dates.mark(response.headers_mut());
     response.map(Full::new)
 }
 

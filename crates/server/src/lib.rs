@@ -12,6 +12,7 @@
 mod body;
 mod clock;
 mod connection;
+mod date;
 mod dev;
 mod egress;
 mod finish;

@@ -6,13 +6,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use claviger_engine::Clock;
 use claviger_secret::{LogText, event};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
 use crate::body::{Budget, Reservation};
+use crate::clock::SystemClock;
 use crate::connection::{self, Protocol};
+use crate::date::Dates;
 use crate::handler::Handler;
 use crate::limits::Limits;
 use crate::metrics::Metrics;
@@ -36,6 +39,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) protocol: Protocol,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) dates: Dates,
     pub(crate) bodies: Arc<Budget>,
     calls: Arc<Budget>,
     connections: Arc<Semaphore>,
@@ -143,8 +147,13 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server without listeners.
+    /// A server without listeners. The system's clock dates its responses.
     pub fn new(limits: Limits, metrics: Arc<Metrics>) -> Self {
+        Self::with_clock(limits, metrics, Arc::new(SystemClock::new()))
+    }
+
+    /// A server without listeners, whose responses are dated by this clock's [`Clock::wall`].
+    pub fn with_clock(limits: Limits, metrics: Arc<Metrics>, clock: Arc<dyn Clock>) -> Self {
         let (alive, ended) = mpsc::channel(1);
         let shared = Shared {
             protocol: connection::protocol(&limits),
@@ -152,6 +161,7 @@ impl Server {
             calls: Arc::new(Budget::new(limits.calls_max)),
             connections: Arc::new(Semaphore::new(limits.connections_max.clamp(1, Semaphore::MAX_PERMITS))),
             phase: watch::Sender::new(Phase::Serving),
+            dates: Dates::new(clock),
             metrics,
             limits,
         };

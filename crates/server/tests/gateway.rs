@@ -149,6 +149,7 @@ async fn send(running: &Running, request: Request<Vec<u8>>) -> Answer {
     tokio::spawn(connection);
     let response = sender.send_request(request.map(|body| Full::new(Bytes::from(body)))).await.unwrap();
     let (head, body) = response.into_parts();
+    assert_eq!(head.headers.get_all("date").iter().count(), 1, "every face dates its answers once");
     let body = body.collect().await.unwrap().to_bytes();
     Answer { status: head.status, headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
 }

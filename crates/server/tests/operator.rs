@@ -136,7 +136,9 @@ async fn raw(data: &Path, request: &str) -> String {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await.unwrap();
-    String::from_utf8(answer).unwrap()
+    let answer = String::from_utf8(answer).unwrap();
+    assert_eq!(answer.matches("\r\ndate: ").count(), 1, "{answer}");
+    answer
 }
 
 #[tokio::test]

@@ -3,12 +3,15 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use claviger_api::Timestamp;
+use claviger_engine::Clock;
 use claviger_server::{
-    BodyFault, CallFault, Connection, Drained, Handler, Limits, Metrics, ReadBody, Server, Tls, TlsError, bind,
+    BodyFault, CallFault, Connection, Drained, Handler, Limits, Metrics, ReadBody, Server, SystemClock, Tls, TlsError,
+    bind,
 };
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
@@ -82,8 +85,12 @@ fn limits() -> Limits {
 }
 
 async fn start(limits: Limits, tls: Option<Tls>) -> Running {
+    start_at(limits, tls, Arc::new(SystemClock::new())).await
+}
+
+async fn start_at(limits: Limits, tls: Option<Tls>, clock: Arc<dyn Clock>) -> Running {
     let metrics = Arc::new(Metrics::default());
-    let server = Server::new(limits, Arc::clone(&metrics));
+    let server = Server::with_clock(limits, Arc::clone(&metrics), clock);
     let bound = bind(SocketAddr::from(([127, 0, 0, 1], 0))).await.unwrap();
     let address = bound.address();
     let echo = Arc::new(Echo { let_go: Semaphore::new(0), begun: AtomicUsize::new(0), finished: AtomicUsize::new(0) });
@@ -650,4 +657,84 @@ async fn tls_files_are_judged_with_their_names() {
     assert!(matches!(Tls::from_pem_files(&certificate, &foreign), Err(TlsError::Mismatch { .. })));
     let error = Tls::from_pem_files(&missing, &key).err().unwrap().to_string();
     assert_eq!(error, format!("cannot read a certificate from {}: entity not found", missing.display()));
+}
+
+/// A wall clock that stands where the test puts it, in seconds since the epoch.
+struct Set(AtomicI64);
+
+impl Clock for Set {
+    fn wall(&self) -> Timestamp {
+        Timestamp::from_seconds(self.0.load(Ordering::SeqCst))
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::EPOCH
+    }
+}
+
+/// A clock that leaps years ahead and comes back, with the dates it stands for.
+const LEAP: [(i64, &str); 3] = [
+    (1_767_323_045, "Fri, 02 Jan 2026 03:04:05 GMT"),
+    (4_102_444_800, "Fri, 01 Jan 2100 00:00:00 GMT"),
+    (1_767_323_046, "Fri, 02 Jan 2026 03:04:06 GMT"),
+];
+
+/// Short enough for a call that does not return and a body that does not come.
+fn impatient() -> Limits {
+    let short = Duration::from_millis(100);
+    Limits { call_time: short, body_time: short, discard_time: short, ..limits() }
+}
+
+#[tokio::test]
+async fn every_http1_answer_has_one_date_and_it_goes_back_with_the_clock() {
+    let clock = Arc::new(Set(AtomicI64::new(0)));
+    let running = start_at(impatient(), None, Arc::clone(&clock) as _).await;
+    let half = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\nhalf".to_vec();
+    let large = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9999999999\r\n\r\n".to_vec();
+    for (second, date) in LEAP {
+        clock.0.store(second, Ordering::SeqCst);
+        for (status, request) in [
+            (200, post("/", b"answered")),
+            (500, post("/panic", b"")),
+            (504, post("/wait", b"")),
+            (408, half.clone()),
+            (413, large.clone()),
+        ] {
+            let mut stream = running.connect().await;
+            let answer = exchange(&mut stream, &request).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+            let dates: Vec<_> = answer.lines().filter_map(|line| line.strip_prefix("date: ")).collect();
+            assert_eq!(dates, [date], "{answer}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_http2_answer_has_one_date_and_it_goes_back_with_the_clock() {
+    let clock = Arc::new(Set(AtomicI64::new(0)));
+    let running = start_at(impatient(), None, Arc::clone(&clock) as _).await;
+    let mut sender = http2(running.connect().await).await;
+    for (second, date) in LEAP {
+        clock.0.store(second, Ordering::SeqCst);
+        for (status, path, length) in [(200, "/", 9), (500, "/panic", 0), (504, "/wait", 0), (413, "/", 2_000_000)] {
+            let request = Request::post(format!("http://kms.test{path}")).body(Full::new(vec![0; length].into()));
+            let response = sender.send_request(request.unwrap()).await.unwrap();
+            assert_eq!(response.status(), status);
+            let dates: Vec<_> = response.headers().get_all("date").iter().collect();
+            assert_eq!(dates, [date], "{status}");
+        }
+    }
+}
+
+/// What hyper answers by itself reaches no handler; no date is better than one that does not go back.
+#[tokio::test]
+async fn an_answer_to_a_broken_head_carries_no_date_of_another_clock() {
+    let running = start(Limits { headers_max: 2, ..limits() }, None).await;
+    let many = "GET / HTTP/1.1\r\nhost: localhost\r\na: 1\r\nb: 2\r\n\r\n";
+    for (status, request) in [(400, "not HTTP at all\r\n\r\n"), (431, many)] {
+        let mut stream = running.connect().await;
+        let answer = exchange(&mut stream, request.as_bytes()).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert!(!answer.contains("\r\ndate:"), "{answer}");
+    }
 }

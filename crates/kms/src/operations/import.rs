@@ -155,7 +155,7 @@ impl KeyOperation for ImportKeyMaterial {
                 changed.materials.push(MaterialFacts { id, since: None, rotation: None, import: Some(import) });
             }
         }
-        if changed.state == KeyState::PendingImport && !changed.lacks_material(now) {
+        if key.key().state == KeyState::PendingImport && !changed.lacks_material(now) {
             changed.state = KeyState::Enabled;
         }
         if let Some(expires) = request.valid_to {
@@ -382,7 +382,7 @@ async fn destroy(call: &mut Call<'_>, writes: &mut Writes, key: &mut Key, id: &M
         import.present = false;
         import.expires = None;
     }
-    if !key.is_pending_deletion() && key.lacks_material(call.now()) {
+    if !key.is_pending_deletion() && key.lacks_import() {
         key.state = KeyState::PendingImport;
     }
     Ok(())

@@ -200,7 +200,7 @@ impl KeyOperation for CancelKeyDeletion {
         }
         let mut changed = key.to_changed();
         // Without its material it could not be enabled again.
-        let waits = changed.is_external() && changed.lacks_material(call.now());
+        let waits = changed.is_external() && changed.lacks_import();
         changed.state = if waits { KeyState::PendingImport } else { KeyState::Disabled };
         writes.put(call, facts_key(&changed.region, &changed.id), changed)?;
         Ok(Outcome::with_writes(CancelKeyDeletionResponse { key_id: Some(key.arn.clone()) }, writes))

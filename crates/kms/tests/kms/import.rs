@@ -9,7 +9,10 @@ use claviger_api::kms::{
     GetPublicKeyRequest, ImportKeyMaterialRequest, ImportKeyMaterialResponse, ImportType, KeySpec, KeyState,
     KeyUsageType, MacAlgorithmSpec, OriginType, Response, RotateKeyOnDemandRequest, WrappingKeySpec,
 };
-use claviger_api::kms::{CancelKeyDeletionRequest, EnableKeyRequest};
+use claviger_api::kms::{
+    CancelKeyDeletionRequest, DisableKeyRequest, EnableKeyRequest, ScheduleKeyDeletionRequest,
+    UpdateKeyDescriptionRequest,
+};
 use claviger_api::{ServiceError, Timestamp};
 use claviger_crypto::{OaepHash, PairSpec, PublicKey};
 use claviger_engine::Regions;
@@ -675,6 +678,43 @@ async fn a_clock_that_leaps_closes_expiring_material_and_erases_none() {
     base.advance(30 * DAY);
     assert_eq!(world.engine.run_due(&world.kms).await, Ok(1));
     assert_eq!(material_rows(&base).await, 0);
+}
+
+/// What only follows from the time is not stored: keys that are changed while the clock has leapt are as before once it
+/// is back.
+#[tokio::test]
+async fn a_change_under_a_clock_that_leapt_closes_no_key() {
+    let (base, world) = World::new().await;
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        let key = world.create_external().await;
+        let parameters = world.parameters(&key).await;
+        world.import(expiring(asked(&key, &parameters, &[9; 32]), START + 300 * DAY)).await.unwrap();
+        keys.push(key);
+    }
+    let [enabled, disabled, leaving] = keys.try_into().unwrap();
+    let blob = world.encrypt(&enabled, b"plain").await.unwrap();
+    world.call(request!(DisableKey, DisableKeyRequest { key_id: disabled.clone() })).await.unwrap();
+    let window = ScheduleKeyDeletionRequest { key_id: leaving.clone(), pending_window_in_days: Some(30) };
+    world.call(request!(ScheduleKeyDeletion, window)).await.unwrap();
+    world.engine.run_due(&world.kms).await.unwrap();
+    base.leap(3_650 * DAY);
+    world.engine.run_due(&world.kms).await.unwrap();
+    for key_id in [&enabled, &disabled] {
+        assert_eq!(world.describe(key_id).await.unwrap().key_state, Some(KeyState::PendingImport));
+        let description = "changed".to_owned();
+        let change = UpdateKeyDescriptionRequest { key_id: key_id.clone(), description };
+        world.call(request!(UpdateKeyDescription, change)).await.unwrap();
+    }
+    world.call(request!(CancelKeyDeletion, CancelKeyDeletionRequest { key_id: leaving.clone() })).await.unwrap();
+    assert_eq!(world.describe(&leaving).await.unwrap().key_state, Some(KeyState::PendingImport));
+    base.leap(-3_650 * DAY);
+    world.engine.run_due(&world.kms).await.unwrap();
+    for (key, state) in [(&enabled, KeyState::Enabled), (&disabled, KeyState::Disabled), (&leaving, KeyState::Disabled)]
+    {
+        assert_eq!(world.describe(key).await.unwrap().key_state, Some(state));
+    }
+    assert_eq!(world.decrypt(&blob).await.unwrap(), b"plain");
 }
 
 #[tokio::test]

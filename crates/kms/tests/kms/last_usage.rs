@@ -252,8 +252,10 @@ async fn what_cannot_be_stored_stays() {
     assert!(world.kms.begin_uses(&world.engine).await.unwrap().1 > before);
 }
 
+/// The order is the log's: what it has behind the place up to which all is stored is newer than what is stored, whatever
+/// the clock said, and older than what was noted since the start.
 #[tokio::test]
-async fn a_late_use_replaces_no_newer_one() {
+async fn the_end_of_the_log_is_newer_than_what_is_stored() {
     let (base, world) = World::new().await;
     world.track().await;
     let key = world.create().await;
@@ -261,25 +263,110 @@ async fn a_late_use_replaces_no_newer_one() {
     world.encrypt(&key, b"x").await.unwrap();
     base.advance(MINUTE);
     world.kms.store_uses(&world.engine).await.unwrap();
-    let newer = last(&world, &key).await.unwrap();
-    let late = |millis| {
+    let behind = || {
         let mut uses = FoundUses::default();
-        let at = Timestamp::from_millis(millis);
         let arn = arn(&key);
-        uses.add(FoundUse { key_arn: &arn, operation: "Decrypt", at, event_id: "late", request_id: "late" });
+        for (at, event_id) in [(START + 20 * MINUTE, "first"), (START + MINUTE, "second")] {
+            let at = Timestamp::from_millis(at);
+            uses.add(FoundUse { key_arn: &arn, operation: "Decrypt", at, event_id, request_id: "request" });
+        }
         uses
     };
     let begun = world.kms.begin_uses(&world.engine).await.unwrap();
-    world.kms.resume_uses(&world.engine, begun, late(START + MINUTE));
-    assert_eq!(last(&world, &key).await.unwrap(), newer);
-    base.advance(MINUTE);
-    world.kms.store_uses(&world.engine).await.unwrap();
-    assert_eq!(last(&world, &key).await.unwrap(), newer, "nor in the store");
-    // Nor does what the log had replace what was noted since the start.
+    world.kms.resume_uses(&world.engine, begun, behind());
+    for stored in [false, true] {
+        let used = last(&world, &key).await.unwrap();
+        assert_eq!(used.cloud_trail_event_id.as_deref(), Some("second"), "stored: {stored}");
+        base.advance(MINUTE);
+        world.kms.store_uses(&world.engine).await.unwrap();
+    }
     world.encrypt(&key, b"x").await.unwrap();
     let noted = last(&world, &key).await.unwrap();
-    world.kms.resume_uses(&world.engine, begun, late(START + 11 * MINUTE));
+    world.kms.resume_uses(&world.engine, begun, behind());
     assert_eq!(last(&world, &key).await.unwrap(), noted);
+}
+
+/// One use while the clock had leapt hides none of those that follow: not in memory, nor in the store, nor in the log.
+#[tokio::test]
+async fn a_leap_of_the_clock_hides_no_later_use() {
+    use KeyLastUsageTrackingOperation::{Decrypt, Encrypt};
+    for (stored_before, stored_after) in [(false, false), (true, false), (false, true), (true, true)] {
+        let when = format!("stored before: {stored_before}, after: {stored_after}");
+        let (base, world) = on_disk().await;
+        world.track().await;
+        let key = world.create().await;
+        let store = async || {
+            base.advance(MINUTE);
+            world.kms.store_uses(&world.engine).await.unwrap();
+        };
+        base.leap(5 * 365 * DAY);
+        let blob = world.encrypt(&key, b"x").await.unwrap();
+        assert_eq!(last_operation(&world, &key).await, Some(Encrypt), "{when}");
+        if stored_before {
+            store().await;
+        }
+        base.leap(-5 * 365 * DAY);
+        world.decrypt(&blob).await.unwrap();
+        assert_eq!(last_operation(&world, &key).await, Some(Decrypt), "{when}");
+        if stored_after {
+            store().await;
+            assert_eq!(last_operation(&world, &key).await, Some(Decrypt), "{when}");
+        }
+        drop(world);
+        let world = base.open().await.unwrap();
+        let begun = world.kms.begin_uses(&world.engine).await.unwrap();
+        world.kms.resume_uses(&world.engine, begun, found(&base, begun.1));
+        assert_eq!(last_operation(&world, &key).await, Some(Decrypt), "after a crash, {when}");
+    }
+}
+
+/// While the clock is behind the newest time that was believed, a key is used before it was made, by the dates.
+#[tokio::test]
+async fn a_clock_that_is_behind_hides_no_use() {
+    let (base, world) = World::new().await;
+    world.track().await;
+    world.engine.run_due(&world.kms).await.unwrap();
+    base.leap(-120 * MINUTE);
+    let key = world.create().await;
+    world.encrypt(&key, b"x").await.unwrap();
+    let answer = asked(&world, &key).await.unwrap();
+    let used = answer.key_last_usage.unwrap();
+    assert!(used.timestamp.unwrap() < answer.key_creation_date.unwrap(), "the clock is behind");
+    base.advance(MINUTE);
+    world.kms.store_uses(&world.engine).await.unwrap();
+    assert!(has_row(&base, &key).await);
+    assert_eq!(last(&world, &key).await.unwrap(), used);
+}
+
+/// When a use found no room in memory, the one that is known may not be the last: conditions get no number.
+#[tokio::test]
+async fn a_use_without_room_opens_nothing() {
+    let (base, world) = World::new().await;
+    world.track().await;
+    let (denied, allowed) = (world.create().await, world.create().await);
+    put(&world, &denied, policy("Deny", "NumericLessThan", 3)).await;
+    put(&world, &allowed, policy("Allow", "NumericGreaterThanEquals", 3)).await;
+    for key in [&denied, &allowed] {
+        world.encrypt(key, b"x").await.unwrap();
+    }
+    base.advance(30 * DAY);
+    world.kms.store_uses(&world.engine).await.unwrap();
+    let stored = last(&world, &denied).await.unwrap();
+    let mut others = FoundUses::default();
+    for number in 0..150_000_u32 {
+        let id = format!("{number:08x}-0000-4000-8000-{:012x}", u64::from(number) * 0x9e37_79b9 % 0xffff_ffff);
+        let at = Timestamp::from_millis(START);
+        let key_arn = &arn(&id);
+        others.add(FoundUse { key_arn, operation: "Encrypt", at, event_id: "event", request_id: "request" });
+    }
+    let begun = world.kms.begin_uses(&world.engine).await.unwrap();
+    world.kms.resume_uses(&world.engine, begun, others);
+    assert!(may(&world, &denied).await, "memory is full, but nothing was left out");
+    assert!(may(&world, &allowed).await);
+    world.encrypt(&denied, b"x").await.unwrap();
+    assert!(!may(&world, &denied).await, "it was just used");
+    assert!(!may(&world, &allowed).await, "nobody can say which keys were used");
+    assert_eq!(last(&world, &denied).await.unwrap(), stored, "as stored");
 }
 
 #[tokio::test]
