@@ -518,9 +518,8 @@ mod tests {
         assert_eq!([days(0), days(1), days(10 * DAY_MILLIS), days(11 * DAY_MILLIS)], [10, 9, 0, 0]);
         let never = Usage { tracked_since: Timestamp::from_millis(3 * DAY_MILLIS + 1), last: None, is_whole: true };
         assert_eq!(never.idle_days(Timestamp::from_millis(10 * DAY_MILLIS)), 6);
-        let behind = Usage { last: Some(last_use()), ..never };
-        let behind =
-            Usage { last: behind.last.map(|last| LastUse { at: Timestamp::from_millis(5), ..last }), ..behind };
+        let at = Timestamp::from_millis(5);
+        let behind = Usage { last: Some(LastUse { at, ..last_use() }), ..never };
         assert_eq!(behind.idle_days(Timestamp::from_millis(10 * DAY_MILLIS)), 6, "not before it was made");
     }
 
