@@ -61,7 +61,8 @@ impl<'e> Call<'e> {
         self.now
     }
 
-    /// The movable clock as it is, even behind the newest time seen: for one-time codes, whose other side goes by it.
+    /// The movable clock as it is, even behind the newest time seen: for one-time codes, whose other side goes by it,
+    /// and for last uses, which are noted by it.
     #[must_use]
     pub fn unheld_now(&self) -> Timestamp {
         self.engine.clock().now()

@@ -171,7 +171,7 @@ pub async fn supposed_use(
     let mut used = SupposedUse::of(named.question(action, cross_account), named.facts(call));
     if asks_last_use {
         let last = kms.uses.of(call, named.key()).await;
-        used.facts = with_idle_days(used.facts, Some(&last), call.now());
+        used.facts = with_idle_days(used.facts, Some(&last), call.unheld_now());
     }
     used.notes.extend(asked_besides(action).map(str::to_owned));
     let operation = action.strip_prefix("kms:").and_then(GrantOperation::parse);

@@ -151,7 +151,7 @@ impl<O: KeyOperation> Operation for OnKey<O> {
     fn facts(call: &Call<'_>, key: &NamedKey, request: &Self::Request, _: &Question) -> Facts {
         let facts = O::facts(request, key.facts(call));
         let facts = match O::ASKS_LAST_USE {
-            AsksLastUse::InConditions => with_idle_days(facts, key.usage.as_ref(), call.now()),
+            AsksLastUse::InConditions => with_idle_days(facts, key.usage.as_ref(), call.unheld_now()),
             AsksLastUse::No | AsksLastUse::Shows => facts,
         };
         if !O::ON_GRANTS {

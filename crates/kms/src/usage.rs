@@ -156,8 +156,8 @@ pub struct FoundUse<'a> {
 pub struct FoundUses(HashMap<(String, String), LastUse>);
 
 impl FoundUses {
-    /// Adds a use: uses come in the order of the log, which is not that of their times when somebody set the clock. What is no use of a key is left out: other operations, and ARNs of other
-    /// things.
+    /// Adds a use. Uses come in the order of the log, which is not that of their times when somebody set the clock. What
+    /// is no use of a key is left out: other operations, and ARNs of other things.
     pub fn add(&mut self, found: FoundUse<'_>) {
         let FoundUse { key_arn, operation, at, event_id, request_id } = found;
         let Some(operation) = KeyLastUsageTrackingOperation::parse(operation) else { return };
@@ -401,7 +401,7 @@ impl Uses {
     }
 
     /// Stores the uses of these keys that are in memory by now, and gives them. The row is read before memory: when
-    /// another run stored a later use meanwhile, this commit fails and is tried again, and an earlier use never replaces
+    /// another run stored a later use meanwhile, this commit fails and is tried again; an earlier use never replaces
     /// a later one. Keys that are gone have no last use.
     async fn commit(&self, engine: &Engine, uses: &[Due]) -> Result<Vec<Due>, Fault> {
         let mut done = Vec::new();

@@ -252,8 +252,8 @@ async fn what_cannot_be_stored_stays() {
     assert!(world.kms.begin_uses(&world.engine).await.unwrap().1 > before);
 }
 
-/// The order is the log's: what it has behind the place up to which all is stored is newer than what is stored, whatever
-/// the clock said, and older than what was noted since the start.
+/// The order is the log's: what it has behind the place up to which all is stored is newer than what is stored,
+/// whatever the clock said, and older than what was noted since the start.
 #[tokio::test]
 async fn the_end_of_the_log_is_newer_than_what_is_stored() {
     let (base, world) = World::new().await;
